@@ -1,0 +1,147 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/health" // client-side health checking is off without it (grpc-go#8590)
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"example.com/app/platform/network"
+	"example.com/app/platform/registry"
+)
+
+// RequestID is the metadata key of the id that follows a request from hop to
+// hop.
+const RequestID = "x-request-id"
+
+// A ClientConfig says how to reach a role.
+type ClientConfig struct {
+	Role     string // whom to call
+	Registry registry.Registry
+	Network  network.Network
+	Metrics  *grpcprom.ClientMetrics // nil: none
+	Timeout  time.Duration           // deadline of a unary call that has none; 0 means 10 s
+}
+
+// Dial returns a client of a role, which follows the registry from its first
+// call on, or from Connect. Calls fail fast while no instance is there, and say
+// so. Close ends all that it started.
+func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 10 * time.Second
+	}
+	config, err := defaultServiceConfig()
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)
+	}
+	unary := []grpc.UnaryClientInterceptor{unaryClient(cfg.Timeout)}
+	stream := []grpc.StreamClientInterceptor{streamClient}
+	if cfg.Metrics != nil {
+		unary = append(unary, cfg.Metrics.UnaryClientInterceptor())
+		stream = append(stream, cfg.Metrics.StreamClientInterceptor())
+	}
+	conn, err := grpc.NewClient(scheme+":///"+cfg.Role,
+		grpc.WithResolvers(follower{cfg.Registry}),
+		grpc.WithContextDialer(cfg.Network.Dial),
+		grpc.WithNoProxy(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDefaultServiceConfig(config),
+		grpc.WithIdleTimeout(0),
+		grpc.WithUserAgent("app"),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.5, MaxDelay: 3 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.WithChainUnaryInterceptor(unary...),
+		grpc.WithChainStreamInterceptor(stream...),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)
+	}
+	return conn, nil
+}
+
+// WaitReady connects, and returns when an instance has been reached, or with
+// the context's error.
+func WaitReady(ctx context.Context, conn *grpc.ClientConn) error {
+	for {
+		state := conn.GetState()
+		switch state {
+		case connectivity.Ready:
+			return nil
+		case connectivity.Shutdown:
+			return errors.New("the client is closed")
+		case connectivity.Idle:
+			conn.Connect()
+		}
+		if !conn.WaitForStateChange(ctx, state) {
+			return ctx.Err()
+		}
+	}
+}
+
+// unaryClient gives a call a deadline where it has none, hands the request id
+// on, and marks what came from further down.
+func unaryClient(timeout time.Duration) grpc.UnaryClientInterceptor {
+	return func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		if _, ok := ctx.Deadline(); !ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, timeout)
+			defer cancel()
+		}
+		return markDownstream(invoke(handOn(ctx), method, req, reply, conn, opts...))
+	}
+}
+
+func streamClient(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	s, err := streamer(handOn(ctx), desc, conn, method, opts...)
+	if err != nil {
+		return nil, markDownstream(err)
+	}
+	return downstreamStream{s}, nil
+}
+
+type downstreamStream struct{ grpc.ClientStream }
+
+func (s downstreamStream) RecvMsg(m any) error { return markDownstream(s.ClientStream.RecvMsg(m)) }
+
+// handOn copies the request id of the call being served, if any, to the call
+// being made.
+func handOn(ctx context.Context) context.Context {
+	id := metadata.ValueFromIncomingContext(ctx, RequestID)
+	if len(id) == 0 {
+		return ctx
+	}
+	if out, ok := metadata.FromOutgoingContext(ctx); ok && len(out.Get(RequestID)) > 0 {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, RequestID, id[0])
+}
+
+// A downstream error is the UNAVAILABLE of a role that this process called. It
+// was retried where it happened, so our own callers must not retry it again:
+// three layers of four attempts would make 64.
+type downstream struct{ error }
+
+func (d downstream) Unwrap() error              { return d.error }
+func (d downstream) GRPCStatus() *status.Status { return status.Convert(d.error) }
+
+func markDownstream(err error) error {
+	if err != nil && status.Code(err) == codes.Unavailable {
+		return downstream{err}
+	}
+	return err
+}
