@@ -1,0 +1,27 @@
+// Command app is a whole microservice system in one program: it runs one role,
+// some, or all of them, or the whole fleet on your desk.
+//
+//	app serve --role=greeter     one role of a real fleet, found through Consul
+//	app serve --role=all         everything in this process, nothing to install
+//	app sim                      the fleet on your desk: load, a crash, what happened
+package main
+
+import (
+	"os"
+
+	"example.com/app/platform/app"
+	"example.com/app/services"
+	"example.com/app/sim"
+)
+
+func main() {
+	version := app.Version()
+	root := app.RootCommand(version)
+	root.AddCommand(
+		app.ServeCommand(services.All, version),
+		app.RolesCommand(services.All, version),
+		app.VersionCommand(version),
+		sim.Command(services.All, version),
+	)
+	os.Exit(app.Report(os.Stderr, root.Execute()))
+}

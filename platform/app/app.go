@@ -1,0 +1,94 @@
+// Package app runs roles: one, some or all of a system's, in one process, on
+// whatever ground they are given.
+//
+//	Role    what a service is called and how it is built
+//	Env     what a role gets from the platform
+//	Fabric  the registry and the network it stands on
+//	Node    the value that runs instances of roles until told to stop
+//
+// The code of a role cannot tell one fabric from another. That is the one rule.
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"example.com/app/platform/network"
+	"example.com/app/platform/proxy"
+	"example.com/app/platform/registry"
+)
+
+// A Role is one service of the system: its name and how to build it.
+type Role struct {
+	Name     string // as in --role, in the registry and in logs
+	Doc      string // what it does, in one line
+	Replicas int    // instances where a whole system runs in one process; 0 means 1
+	Extra    bool   // left out of --role=all
+
+	// New builds one instance. It may Dial other roles, and must not wait for
+	// them.
+	New func(*Env) (Service, error)
+
+	// HTTP hands the role's routes to the gateway; nil: it has none. OpenAPI
+	// describes them, as an OpenAPI 3 document in JSON.
+	HTTP    func(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error
+	OpenAPI []byte
+
+	// Load is what a simulated user asks the gateway for, as in
+	// "GET /v1/greetings/Ada": requests that may be sent any number of times.
+	Load []string
+}
+
+// A Service answers calls. It may also be a Runner, a Checker, or an
+// http.Handler: then it is served over HTTP in place of gRPC, its HTTP address
+// is the one the registry lists, and Register has nothing to add.
+type Service interface{ Register(grpc.ServiceRegistrar) }
+
+// A Runner has work of its own beside answering calls. Run blocks until ctx
+// ends, which is after the last call was answered; an error stops the node.
+type Runner interface {
+	Run(ctx context.Context) error
+}
+
+// A Checker says whether it can answer calls. It is asked before the first one
+// is let in and before every heartbeat, so it must not block. The error is the
+// reason, for people to read.
+type Checker interface{ Check() error }
+
+// An Env is everything a role may use that is not its own.
+type Env struct {
+	Role     string // the role being built
+	Instance string // its id in the registry
+	Version  string // of the program
+	Zone     string // failure domain; may be empty
+
+	Log     *slog.Logger
+	Metrics prometheus.Registerer // labelled with role and host already
+	Now     func() time.Time      // for absolute times that cross hosts (tokens, leases), never for timers
+
+	Registry registry.Registry
+	Network  network.Network
+
+	Roles  []Role        // the whole system's, for who serves them all
+	Routes []proxy.Route // HTTP prefixes that belong to services of the registry
+
+	clients *clients
+}
+
+// Dial returns the client of a role, the same one each time. It is made by the
+// first call, follows the registry, and is closed after the instance's last
+// call. A role that was dialled counts as needed: the instance waits for it,
+// a while, before it says that it is ready.
+func (e *Env) Dial(role string) (*grpc.ClientConn, error) { return e.clients.dial(role) }
+
+// A Fabric is the ground a system stands on. Each host has its own view of it,
+// so that faults can fall between one pair of hosts and spare another. Host
+// may be called from many goroutines; the same name gives views of one host.
+type Fabric interface {
+	Host(name string) (registry.Registry, network.Network)
+}

@@ -1,0 +1,144 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"example.com/app/platform/resilience"
+)
+
+// FromEnv gives every flag that was not set on the command line the value of
+// its environment variable: APP_LOG_LEVEL for --log-level. A flag that may be
+// repeated takes several values, separated by ";". Help texts say so.
+func FromEnv(cmd *cobra.Command, lookup func(string) (string, bool)) error {
+	var wrong error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := EnvName(f.Name)
+		value, ok := lookup(name)
+		if !ok || f.Changed || f.Name == "help" || wrong != nil {
+			return
+		}
+		values := []string{value}
+		if _, many := f.Value.(pflag.SliceValue); many {
+			values = strings.Split(value, ";")
+		}
+		for _, v := range values {
+			if err := cmd.Flags().Set(f.Name, strings.TrimSpace(v)); err != nil {
+				wrong = usage("environment variable %s: %w", name, err)
+			}
+		}
+	})
+	return wrong
+}
+
+// EnvName is the environment variable that stands for a flag.
+func EnvName(flag string) string { return "APP_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_")) }
+
+// Pick finds roles by name. "all" is every role that is not Extra.
+func Pick(roles []Role, names []string) ([]Role, error) {
+	var picked []Role
+	for _, name := range names {
+		switch i := slices.IndexFunc(roles, func(r Role) bool { return r.Name == name }); {
+		case name == "all":
+			for _, r := range roles {
+				if !r.Extra {
+					picked = append(picked, r)
+				}
+			}
+		case i >= 0:
+			picked = append(picked, roles[i])
+		default:
+			return nil, unknownRole(roles, name)
+		}
+	}
+	seen := make(map[string]bool)
+	return slices.DeleteFunc(picked, func(r Role) bool {
+		again := seen[r.Name]
+		seen[r.Name] = true
+		return again
+	}), nil
+}
+
+func unknownRole(roles []Role, name string) error {
+	names := []string{"all"}
+	for _, r := range roles {
+		names = append(names, r.Name)
+	}
+	near := slices.MinFunc(names, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
+	err := fmt.Errorf("there is no role %q", name)
+	if distance(name, near) <= max(2, len(near)/3) {
+		return &UsageError{&HintError{err, fmt.Sprintf("did you mean %s? `app roles` lists them all", near)}}
+	}
+	return &UsageError{&HintError{err, "the roles are " + strings.Join(names[1:], ", ") + "; all means all of the system"}}
+}
+
+// distance is how many letters must change to make b of a (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			next := diagonal
+			if a[i] != b[j] {
+				next = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], next
+		}
+	}
+	return row[len(b)]
+}
+
+// Counts reads "greeter=3" and the like into the number of instances by role.
+// Roles that are not named get their default: Replicas where the whole system
+// runs, else 1.
+func Counts(roles, run []Role, whole bool, settings []string) (map[string]int, error) {
+	counts := make(map[string]int)
+	for _, r := range run {
+		counts[r.Name] = 1
+		if whole {
+			counts[r.Name] = max(1, r.Replicas)
+		}
+	}
+	for _, s := range settings {
+		name, value, ok := strings.Cut(s, "=")
+		n, err := strconv.Atoi(value)
+		if !ok || err != nil || n < 1 || n > 1000 {
+			return nil, usage("--replicas %q: want role=number, from 1 to 1000, as in greeter=3", s)
+		}
+		if _, err := Pick(roles, []string{name}); err != nil {
+			return nil, err
+		}
+		if _, ok := counts[name]; !ok {
+			return nil, usage("--replicas %q: %s is not among the roles to run", s, name)
+		}
+		counts[name] = n
+	}
+	return counts, nil
+}
+
+// ParseWork reads "greeter=20ms,workers=8" and the like, by role.
+func ParseWork(roles []Role, settings []string) (map[string]resilience.Work, error) {
+	work := make(map[string]resilience.Work)
+	for _, s := range settings {
+		name, setting, _ := strings.Cut(s, "=")
+		if _, err := Pick(roles, []string{name}); err != nil {
+			return nil, err
+		}
+		w, err := resilience.ParseWork(setting)
+		if err != nil {
+			return nil, usage("--work %q: %w", s, err)
+		}
+		work[name] = w
+	}
+	return work, nil
+}

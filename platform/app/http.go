@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+
+	"example.com/app/platform/rpc"
+)
+
+// An httpServer serves a role that is an http.Handler, with the limits that
+// net/http leaves open.
+type httpServer struct {
+	http     http.Server
+	inFlight atomic.Int64
+	draining atomic.Bool
+	served   atomic.Bool
+}
+
+func newHTTPServer(in *instance, handler http.Handler) *httpServer {
+	s := new(httpServer)
+	s.http = http.Server{
+		Handler:           s.around(in, handler),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(in.env.Log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// around counts and measures every request, and asks clients of a server that
+// drains to come back on another connection.
+func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "http_server_request_duration_seconds", Help: "How long HTTP requests took, by status class.",
+		Buckets: prometheus.DefBuckets,
+	}, []string{"code"})
+	in.env.Metrics.MustRegister(seconds)
+	workers, observe := in.workers(), in.node.cfg.Observe
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		s.inFlight.Add(1)
+		if s.draining.Load() && r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+		}
+		answer := &recorder{ResponseWriter: w, code: http.StatusOK}
+		defer func() {
+			s.inFlight.Add(-1)
+			took := time.Since(start)
+			seconds.WithLabelValues(class(answer.code)).Observe(took.Seconds())
+			if observe != nil {
+				observe(Call{in.role.Name, in.host, rpc.Call{Method: r.Method, Code: asCode(answer.code), Duration: took}})
+			}
+			in.env.Log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method),
+				slog.String("path", r.URL.Path), slog.Int("status", answer.code), slog.Duration("took", took))
+		}()
+		if err := workers.Do(r.Context(), func() error { handler.ServeHTTP(answer, r); return nil }); err != nil {
+			http.Error(answer, err.Error(), http.StatusTooManyRequests)
+		}
+	})
+}
+
+// Serve answers requests on ln until Stop.
+func (s *httpServer) Serve(ln net.Listener) error {
+	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
+	}
+	return nil
+}
+
+// SetServing(false) begins the drain, once the server has been serving.
+func (s *httpServer) SetServing(serving bool) {
+	if serving {
+		s.served.Store(true)
+	}
+	s.draining.Store(!serving && s.served.Load())
+}
+
+// Stop takes no new requests, lets those in flight end, and cuts what is left
+// when ctx ends. It returns the number that was cut.
+func (s *httpServer) Stop(ctx context.Context) int {
+	if s.http.Shutdown(ctx) == nil {
+		return 0
+	}
+	cut := int(s.inFlight.Load())
+	_ = s.http.Close() // the listener is closed already, and the rest has no one to tell
+	return cut
+}
+
+// A recorder remembers the status of an answer.
+type recorder struct {
+	http.ResponseWriter
+	code int
+}
+
+func (r *recorder) WriteHeader(code int) {
+	if code >= 200 || code == http.StatusSwitchingProtocols {
+		r.code = code
+	}
+	r.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets http.ResponseController reach flushing, hijacking and deadlines.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Flush is for those that ask for http.Flusher by itself.
+func (r *recorder) Flush() { _ = http.NewResponseController(r.ResponseWriter).Flush() }
+
+func class(code int) string { return string('0'+byte(code/100)) + "xx" }
+
+// asCode tells good from bad for those who count calls of both protocols.
+func asCode(status int) codes.Code {
+	switch {
+	case status < 400:
+		return codes.OK
+	case status < 500:
+		return codes.InvalidArgument
+	case status == http.StatusGatewayTimeout:
+		return codes.DeadlineExceeded
+	default:
+		return codes.Unavailable
+	}
+}

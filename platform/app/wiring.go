@@ -1,0 +1,90 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"example.com/app/platform/network"
+	"example.com/app/platform/registry"
+	"example.com/app/platform/resilience"
+	"example.com/app/platform/rpc"
+)
+
+// newEnv is what the instance's role gets.
+func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) *Env {
+	metrics := prometheus.WrapRegistererWith(prometheus.Labels{"role": in.role.Name, "host": in.host}, n.cfg.Metrics)
+	calls := grpcprom.NewClientMetrics(grpcprom.WithClientHandlingTimeHistogram())
+	metrics.MustRegister(calls) // fails only for two instances of one name, which New does not make
+	id := in.id()
+	return &Env{
+		Role: in.role.Name, Instance: id, Version: n.cfg.Version, Zone: n.cfg.Zone,
+		Log:     n.cfg.Log.With("role", in.role.Name, "instance", id),
+		Metrics: metrics, Now: n.cfg.Now,
+		Registry: reg, Network: net,
+		Roles: n.cfg.Roles, Routes: n.cfg.Routes,
+		clients: &clients{cfg: rpc.ClientConfig{Registry: reg, Network: net, Metrics: calls}},
+	}
+}
+
+// id names the instance for its life: who it is, where, and which start it is,
+// so that a restart at the same address is not taken for the one before it.
+func (in *instance) id() string {
+	parts := []string{in.host}
+	if name := in.node.cfg.Name; name != "" {
+		parts = append(parts, name)
+	}
+	return strings.Join(append(parts, fmt.Sprintf("%06x", rand.Uint32N(1<<24))), "-")
+}
+
+// newRPCServer makes the instance's gRPC server, its service registered.
+func (in *instance) newRPCServer() (*rpc.Server, error) {
+	cfg := rpc.ServerConfig{
+		Log:     in.env.Log,
+		Metrics: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram()),
+		Workers: in.workers(),
+	}
+	in.env.Metrics.MustRegister(cfg.Metrics)
+	if observe := in.node.cfg.Observe; observe != nil {
+		cfg.Observe = func(c rpc.Call) { observe(Call{in.role.Name, in.host, c}) }
+	}
+	s := rpc.NewServer(cfg)
+	in.service.Register(s)
+	if len(s.Services()) == 0 {
+		return nil, errors.New("the role registers no gRPC service and is no http.Handler")
+	}
+	return s, nil
+}
+
+func (in *instance) workers() *resilience.Workers {
+	return resilience.NewWorkers(in.node.cfg.Work[in.role.Name])
+}
+
+// describe fills in what the registry will say of the instance.
+func (in *instance) describe() error {
+	_, port, err := net.SplitHostPort(in.ln.Addr().String())
+	if err != nil {
+		return fmt.Errorf("start %s: advertise %s: %w", in.host, in.ln.Addr(), err)
+	}
+	addr := in.ln.Addr().String()
+	if host := in.node.cfg.Advertise; host != "" {
+		addr = net.JoinHostPort(host, port)
+	} else if addr, err = network.Reachable(addr); err != nil {
+		return fmt.Errorf("start %s: advertise %s: %w", in.host, in.ln.Addr(), err)
+	}
+	protocol := "grpc"
+	if _, ok := in.server.(*httpServer); ok {
+		protocol = "http"
+	}
+	in.self = registry.Instance{
+		ID: in.env.Instance, Role: in.role.Name, Addr: addr,
+		Version: in.env.Version, Zone: in.env.Zone, Weight: 1, Started: in.node.cfg.Now(),
+		Tags: []string{protocol}, Meta: map[string]string{"protocol": protocol, "host": in.host},
+	}
+	return nil
+}
