@@ -1,0 +1,228 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"example.com/app/platform/app"
+)
+
+// options is what `app sim` was asked for.
+type options struct {
+	replicas, work []string
+	duration, down time.Duration
+	rate           float64
+	crash          string
+	version        string
+}
+
+// Command is `app sim`: a fleet of all the roles, under load, on this desk.
+func Command(all []app.Role, version string) *cobra.Command {
+	o := options{version: version}
+	cmd := &cobra.Command{
+		Use:   "sim",
+		Short: "Run the fleet on your desk: load, a crash, what happened",
+		Long: `Run the whole fleet in this process, in real time: every instance is a node of
+its own on an in-memory network, users ask the gateways at a steady rate, and
+midway one instance crashes (its connections are reset, nobody is told) and
+comes back. The table at the end is what happened.
+
+Exit code 1 when a call was lost.`,
+		Example: `  app sim
+  app sim --replicas=greeter=5,gateway=2 --rate=1000 --duration=30s
+  app sim --crash=none --work=greeter=20ms,workers=2    overload two slow greeters`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &app.UsageError{Err: fmt.Errorf("app sim takes flags only, not %q", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := app.FromEnv(cmd, os.LookupEnv); err != nil {
+				return err
+			}
+			s, err := o.simulation(all)
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
+			defer stop()
+			return s.run(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.DurationVar(&o.duration, "duration", 10*time.Second, "how long users ask")
+	f.Float64Var(&o.rate, "rate", 200, "requests per second, all users together")
+	f.StringSliceVar(&o.replicas, "replicas", nil, "instances of a role, as in greeter=5 (may be repeated)")
+	f.StringArrayVar(&o.work, "work", nil, "modelled work of a role, as in greeter=20ms,workers=8 (may be repeated)")
+	f.StringVar(&o.crash, "crash", "greeter-1", "the instance that crashes midway, or none")
+	f.DurationVar(&o.down, "down", 2*time.Second, "how long it stays down")
+	return cmd
+}
+
+// A simulation is one run of `app sim`.
+type simulation struct {
+	options
+	fleet   *Fleet
+	ground  *app.MemoryFabric
+	hosts   [][]string // by role, callees first: the order of the start
+	roles   []app.Role
+	load    Load
+	users   Tally
+	mu      sync.Mutex
+	tallies map[string]*Tally // by host
+	lost    error             // the first request that was
+	event   string            // what is going on, for the progress line
+}
+
+func (o options) simulation(all []app.Role) (*simulation, error) {
+	if o.rate <= 0 || o.rate > 100_000 || o.duration <= 0 || o.down < 0 {
+		return nil, &app.UsageError{Err: errors.New("--rate must be above 0 and at most 100000, --duration above 0s, --down 0s or more")}
+	}
+	roles, err := app.Pick(all, []string{"all"})
+	if err != nil {
+		return nil, err
+	}
+	counts, err := app.Counts(all, roles, true, o.replicas)
+	if err != nil {
+		return nil, err
+	}
+	work, err := app.ParseWork(all, o.work)
+	if err != nil {
+		return nil, err
+	}
+	s := &simulation{options: o, roles: roles, ground: app.Memory(), tallies: make(map[string]*Tally)}
+	s.load = Load{Requests: LoadOf(roles), Rate: o.rate, Duration: o.duration}
+	if len(s.load.Requests) == 0 {
+		return nil, errors.New("no role says what users ask for: set Load in a Role")
+	}
+	for _, role := range roles {
+		var hosts []string
+		for i := range counts[role.Name] {
+			hosts = append(hosts, fmt.Sprintf("%s-%d", role.Name, i+1))
+			s.tallies[hosts[i]] = new(Tally)
+		}
+		s.hosts = append([][]string{hosts}, s.hosts...)
+	}
+	if o.crash != "none" && s.tallies[o.crash] == nil {
+		return nil, &app.UsageError{Err: &app.HintError{Err: fmt.Errorf("--crash: there is no instance %q", o.crash), Hint: "the instances are " + strings.Join(flat(s.hosts), ", ") + "; none crashes none"}}
+	}
+	s.fleet = NewFleet(s.ground, app.Config{Roles: roles, Version: o.version, Work: work, Observe: s.observe})
+	return s, nil
+}
+
+func flat(lists [][]string) []string {
+	var all []string
+	for _, l := range lists {
+		all = append(all, l...)
+	}
+	return all
+}
+
+// run is the whole story. Its error says what was lost.
+func (s *simulation) run(ctx context.Context, out, progress io.Writer) error {
+	start := time.Now()
+	for _, hosts := range s.hosts {
+		for _, name := range hosts {
+			if err := s.fleet.Start(ctx, name); err != nil {
+				return errors.Join(err, s.fleet.Close())
+			}
+		}
+	}
+	up := time.Since(start)
+
+	background, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	reg, net := s.ground.Host("user")
+	user := NewUser(net, 10*time.Second)
+	var side sync.WaitGroup
+	side.Go(func() { user.Run(background, reg) })
+	side.Go(func() { s.show(background, progress) })
+	failed := make(chan error, 1)
+	side.Go(func() { failed <- s.spoil(ctx) })
+	s.load.Run(ctx, user, s.answered)
+	interrupted := ctx.Err() != nil
+	spoiling := <-failed
+	cancel()
+	side.Wait()
+
+	err := errors.Join(spoiling, s.fleet.Close())
+	s.table(out, up)
+	switch {
+	case err != nil:
+		return err
+	case interrupted:
+		return nil // it was asked for; the table has what happened until then
+	case s.users.Failed() > 0:
+		return fmt.Errorf("%d of %d calls were lost, the first: %w", s.users.Failed(), s.users.Calls(), s.lost)
+	}
+	return nil
+}
+
+// spoil crashes an instance after two fifths of the time and starts it again
+// when it has been down long enough, in time to be seen at work once more.
+func (s *simulation) spoil(ctx context.Context) error {
+	if s.crash == "none" || !sleep(ctx, s.duration*2/5) {
+		return nil
+	}
+	s.say("%s crashed", s.crash)
+	if err := s.fleet.Crash(s.crash); err != nil {
+		return err
+	}
+	if !sleep(ctx, min(s.down, s.duration*2/5)) {
+		return nil
+	}
+	if err := s.fleet.Start(ctx, s.crash); err != nil && ctx.Err() == nil {
+		return err
+	}
+	s.say("%s is back", s.crash)
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// observe hears of every call that an instance answered.
+func (s *simulation) observe(c app.Call) {
+	if t := s.tallies[c.Host]; t != nil {
+		t.Add(c.Duration, !c.Failed())
+	}
+}
+
+// answered hears of every request that a user sent. A request that the user
+// gave up because the run was interrupted is not lost.
+func (s *simulation) answered(request string, took time.Duration, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	s.users.Add(took, err == nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil && s.lost == nil {
+		s.lost = fmt.Errorf("%s: %w", request, err)
+	}
+}
+
+func (s *simulation) say(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.event = fmt.Sprintf(format, args...)
+}

@@ -1,0 +1,163 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"example.com/app/platform/app"
+	"example.com/app/platform/balance"
+	"example.com/app/platform/network"
+	"example.com/app/platform/registry"
+)
+
+// A User is somebody outside who asks the gateways of a fleet, each in turn.
+// It may be used from many goroutines.
+type User struct {
+	client http.Client
+	policy balance.RoundRobin
+
+	mu       sync.Mutex
+	gateways []registry.Instance
+	known    chan struct{} // closed when gateways is first known
+}
+
+// NewUser returns a user who finds gateways in a registry and reaches them
+// over a network. Run must run for the user to find any.
+func NewUser(ground network.Network, timeout time.Duration) *User {
+	return &User{
+		known: make(chan struct{}),
+		client: http.Client{Timeout: timeout, Transport: &http.Transport{
+			DialContext:         func(ctx context.Context, _, addr string) (net.Conn, error) { return ground.Dial(ctx, addr) },
+			MaxIdleConnsPerHost: 100,
+			IdleConnTimeout:     30 * time.Second,
+		}},
+	}
+}
+
+// Run follows the gateways until ctx ends, then closes idle connections.
+func (u *User) Run(ctx context.Context, reg registry.Registry) {
+	defer u.client.CloseIdleConnections()
+	for set, err := range reg.Watch(ctx, "gateway") {
+		if err != nil || len(set) == 0 {
+			continue
+		}
+		u.mu.Lock()
+		if u.gateways == nil {
+			close(u.known)
+		}
+		u.gateways = set
+		u.mu.Unlock()
+	}
+}
+
+// Get asks for a path as in "/v1/greetings/Ada" and returns the answer's body.
+// Any status but 200 is an error.
+func (u *User) Get(ctx context.Context, path string) (string, error) {
+	return u.Do(ctx, http.MethodGet, path, "")
+}
+
+// Do sends a request with a JSON body, or none where body is empty, to the
+// gateway whose turn it is. Any status but 2xx is an error, which holds the
+// body.
+func (u *User) Do(ctx context.Context, method, path, body string) (string, error) {
+	req, err := u.request(ctx, method, path, body)
+	if err != nil {
+		return "", err
+	}
+	res, err := u.client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if res.StatusCode/100 != 2 {
+		return "", &StatusError{Method: method, Path: path, Status: res.StatusCode, Body: string(text)}
+	}
+	return string(text), nil
+}
+
+func (u *User) request(ctx context.Context, method, path, body string) (*http.Request, error) {
+	select {
+	case <-u.known:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("find a gateway: %w", ctx.Err())
+	}
+	u.mu.Lock()
+	gateways := u.gateways
+	u.mu.Unlock()
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+u.policy.Pick(gateways).Addr+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
+}
+
+// A StatusError is an answer that is not 2xx.
+type StatusError struct {
+	Method, Path string
+	Status       int
+	Body         string
+}
+
+// Error holds the request, the status and the body.
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%s %s: %d %s", e.Method, e.Path, e.Status, strings.TrimSpace(e.Body))
+}
+
+// A Load is what users ask for, at a steady rate whatever becomes of the
+// answers.
+type Load struct {
+	Requests []string      // as in "GET /v1/greetings/Ada", in turn
+	Rate     float64       // requests per second
+	Duration time.Duration // how long
+}
+
+// LoadOf is what the roles say that a user asks for.
+func LoadOf(roles []app.Role) []string {
+	var all []string
+	for _, r := range roles {
+		all = append(all, r.Load...)
+	}
+	return all
+}
+
+// Run sends the load as one user, and returns when the last answer is there.
+// Each request is told to done, which may be called from many goroutines.
+func (l Load) Run(ctx context.Context, u *User, done func(request string, took time.Duration, err error)) {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	start := time.Now()
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		due := time.Duration(float64(i) / l.Rate * float64(time.Second))
+		if due >= l.Duration {
+			return
+		}
+		tick.Reset(time.Until(start.Add(due)))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		request := l.Requests[i%len(l.Requests)]
+		asking.Go(func() {
+			method, path, _ := strings.Cut(request, " ")
+			begin := time.Now()
+			_, err := u.Do(ctx, method, path, "")
+			done(request, time.Since(begin), err)
+		})
+	}
+}

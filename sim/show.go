@@ -1,0 +1,90 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// show tells how it goes while it goes: a line that changes on a terminal, a
+// line a second elsewhere.
+func (s *simulation) show(ctx context.Context, w io.Writer) {
+	every, end := time.Second, "\n"
+	if terminal(w) {
+		every, end = 100*time.Millisecond, "\r"
+		defer fmt.Fprint(w, "\r\033[K")
+	}
+	start, tick := time.Now(), time.NewTicker(every)
+	defer tick.Stop()
+	said := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.mu.Lock()
+		event := s.event
+		s.mu.Unlock()
+		if event != "" && event != said && end == "\r" {
+			_, _ = fmt.Fprintf(w, "\033[K%5.1fs  %s\n", time.Since(start).Seconds(), event)
+		}
+		said = event
+		line := fmt.Sprintf("%5.1fs of %v  %d calls, %d lost, p99 %v", time.Since(start).Seconds(), s.duration,
+			s.users.Calls(), s.users.Failed(), round(s.users.Quantile(0.99)))
+		if end == "\r" {
+			line = "\033[K" + line + "  " + bar(time.Since(start), s.duration)
+		} else if event != "" {
+			line += "  " + event
+		}
+		_, _ = fmt.Fprint(w, line+end) // progress is for show: nothing depends on it
+	}
+}
+
+func bar(done, whole time.Duration) string {
+	const width = 30
+	n := min(width, int(width*done/whole))
+	return "[" + strings.Repeat("=", n) + strings.Repeat(" ", width-n) + "]"
+}
+
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// table tells what happened.
+func (s *simulation) table(w io.Writer, up time.Duration) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(cells ...any) { _, _ = fmt.Fprintln(t, fmt.Sprint(cells...)+"\t") }
+	row("role\tinstance\tcalls\terrors\tp50\tp99\tlongest")
+	for i := len(s.hosts) - 1; i >= 0; i-- {
+		for _, host := range s.hosts[i] {
+			role, _, _ := parse(host)
+			row(role, "\t", host, cells(s.tallies[host]))
+		}
+	}
+	row("users\t", cells(&s.users))
+	_ = t.Flush() // as for the lines: stdout may be closed
+	_, _ = fmt.Fprintf(w, "\n%d instances up in %v; %d calls, %d lost\n", len(s.tallies), round(up), s.users.Calls(), s.users.Failed())
+}
+
+func cells(t *Tally) string {
+	return fmt.Sprintf("\t%d\t%d\t%v\t%v\t%v", t.Calls(), t.Failed(), round(t.Quantile(0.5)), round(t.Quantile(0.99)), round(t.Longest()))
+}
+
+// round keeps three digits of a duration.
+func round(d time.Duration) time.Duration {
+	unit := time.Duration(1)
+	for d/unit >= 1000 {
+		unit *= 10
+	}
+	return d.Round(unit)
+}

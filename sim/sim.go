@@ -1,0 +1,192 @@
+// Package sim runs a whole fleet in one process: every instance is a node of
+// its own, on ground that can be spoilt, under load from simulated users.
+//
+// The roles are the ones that are deployed. Nothing here is scripted: what the
+// tables show has happened.
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"example.com/app/platform/app"
+)
+
+// A Ground is a fabric whose hosts can crash and come back.
+type Ground interface {
+	app.Fabric
+
+	// Crash takes a host off the network and makes it fall silent in the
+	// registry. What runs there is not told.
+	Crash(host string)
+
+	// Restore lets a new start happen on a host that crashed.
+	Restore(host string)
+}
+
+// A Fleet is a set of hosts, one instance on each. Its methods may be called
+// from many goroutines, one at a time for each host.
+type Fleet struct {
+	ground Ground
+	node   app.Config // what all nodes share
+
+	mu    sync.Mutex
+	hosts map[string]*host
+}
+
+// A host is where one node runs. It outlives the node.
+type host struct {
+	node  *app.Node
+	stop  context.CancelFunc
+	ended chan struct{}
+	err   error // what Run returned; read after ended
+}
+
+// NewFleet returns a fleet with no host up. All nodes get the settings of node,
+// but for what makes them differ.
+func NewFleet(ground Ground, node app.Config) *Fleet {
+	return &Fleet{ground: ground, node: node, hosts: make(map[string]*host)}
+}
+
+// Start starts the instance that a host is named after ("greeter-2"), and
+// returns when its callers can find it, or with what kept it from starting.
+func (f *Fleet) Start(ctx context.Context, name string) error {
+	h, err := f.Launch(name)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-h.node.Started():
+		return nil
+	case <-h.ended:
+		return fmt.Errorf("start %s: %w", name, cmpErr(h.err, errors.New("it ended at once")))
+	case <-ctx.Done():
+		return fmt.Errorf("start %s: %w", name, ctx.Err())
+	}
+}
+
+func cmpErr(err, otherwise error) error {
+	if err == nil {
+		return otherwise
+	}
+	return err
+}
+
+// Launch starts an instance without waiting for it.
+func (f *Fleet) Launch(name string) (*host, error) {
+	role, number, err := parse(name)
+	if err != nil {
+		return nil, err
+	}
+	cfg := f.node
+	cfg.Fabric, cfg.Run, cfg.First = f.ground, map[string]int{role: 1}, number
+	node, err := app.New(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	ctx, stop := context.WithCancel(context.Background()) // its life is the host's, ended by Stop, Crash or Close
+	h := &host{node: node, stop: stop, ended: make(chan struct{})}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.hosts[name] != nil {
+		stop()
+		return nil, fmt.Errorf("start %s: it is up already", name)
+	}
+	f.hosts[name] = h
+	go func() {
+		defer close(h.ended)
+		h.err = node.Run(ctx)
+	}()
+	return h, nil
+}
+
+// Stop stops an instance as SIGTERM does, and returns when it has ended.
+func (f *Fleet) Stop(name string) error {
+	h, err := f.take(name)
+	if err != nil {
+		return err
+	}
+	h.stop()
+	<-h.ended
+	return h.err
+}
+
+// Crash ends an instance as a loss of power does, but that peers see their
+// connections reset: nobody is told, nothing is drained. Start brings it back.
+func (f *Fleet) Crash(name string) error {
+	h, err := f.take(name)
+	if err != nil {
+		return err
+	}
+	f.ground.Crash(name)
+	h.node.Kill()
+	<-h.ended
+	h.stop()
+	f.ground.Restore(name)
+	return nil
+}
+
+// Close stops all instances, callers before whom they call: first the roles
+// that come first in the system's list.
+func (f *Fleet) Close() error {
+	var all error
+	for _, role := range f.node.Roles {
+		var stopping sync.WaitGroup
+		errs := make([]error, 0)
+		var mu sync.Mutex
+		for _, name := range f.Up() {
+			if r, _, _ := parse(name); r != role.Name {
+				continue
+			}
+			stopping.Go(func() {
+				err := f.Stop(name)
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, err)
+			})
+		}
+		stopping.Wait()
+		all = errors.Join(all, errors.Join(errs...))
+	}
+	return all
+}
+
+// Up lists the hosts that run an instance, sorted.
+func (f *Fleet) Up() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	names := make([]string, 0, len(f.hosts))
+	for name := range f.hosts {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (f *Fleet) take(name string) (*host, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, ok := f.hosts[name]
+	if !ok {
+		return nil, fmt.Errorf("%s is not up", name)
+	}
+	delete(f.hosts, name)
+	return h, nil
+}
+
+// parse splits "greeter-2" into the role and the number.
+func parse(name string) (role string, number int, err error) {
+	i := strings.LastIndexByte(name, '-')
+	if i > 0 {
+		number, err = strconv.Atoi(name[i+1:])
+	}
+	if i <= 0 || err != nil || number < 1 {
+		return "", 0, fmt.Errorf("%q is no host: want role-number, as in greeter-2", name)
+	}
+	return name[:i], number, nil
+}
