@@ -2,8 +2,10 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -57,20 +59,14 @@ func (u *User) Run(ctx context.Context, reg registry.Registry) {
 }
 
 // Get asks for a path as in "/v1/greetings/Ada" and returns the answer's body.
-// Any status but 200 is an error.
 func (u *User) Get(ctx context.Context, path string) (string, error) {
 	return u.Do(ctx, http.MethodGet, path, "")
 }
 
-// Do sends a request with a JSON body, or none where body is empty, to the
-// gateway whose turn it is. Any status but 2xx is an error, which holds the
-// body.
+// Do sends a request with a JSON body, or none where body is empty, and
+// returns the answer's body.
 func (u *User) Do(ctx context.Context, method, path, body string) (string, error) {
-	req, err := u.request(ctx, method, path, body)
-	if err != nil {
-		return "", err
-	}
-	res, err := u.client.Do(req)
+	res, err := u.Send(ctx, method, path, body, nil)
 	if err != nil {
 		return "", err
 	}
@@ -79,10 +75,27 @@ func (u *User) Do(ctx context.Context, method, path, body string) (string, error
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	if res.StatusCode/100 != 2 {
-		return "", &StatusError{Method: method, Path: path, Status: res.StatusCode, Body: string(text)}
-	}
 	return string(text), nil
+}
+
+// Send sends a request to the gateway whose turn it is. An answer that is not
+// 2xx is a StatusError. The caller closes the body of any other.
+func (u *User) Send(ctx context.Context, method, path, body string, header http.Header) (*http.Response, error) {
+	req, err := u.request(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(req.Header, header)
+	res, err := u.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode/100 != 2 {
+		defer res.Body.Close()
+		text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+		return nil, errors.Join(&StatusError{Method: method, Path: path, Status: res.StatusCode, Body: string(text)}, err)
+	}
+	return res, nil
 }
 
 func (u *User) request(ctx context.Context, method, path, body string) (*http.Request, error) {

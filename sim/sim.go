@@ -56,7 +56,7 @@ func NewFleet(ground Ground, node app.Config) *Fleet {
 // Start starts the instance that a host is named after ("greeter-2"), and
 // returns when its callers can find it, or with what kept it from starting.
 func (f *Fleet) Start(ctx context.Context, name string) error {
-	h, err := f.Launch(name)
+	h, err := f.launch(name)
 	if err != nil {
 		return err
 	}
@@ -77,8 +77,27 @@ func cmpErr(err, otherwise error) error {
 	return err
 }
 
+// Settings are those that all nodes share.
+func (f *Fleet) Settings() app.Config { return f.node }
+
+// InFlight is the number of calls that an instance is answering; 0 where it is
+// not up.
+func (f *Fleet) InFlight(name string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if h := f.hosts[name]; h != nil {
+		return h.node.InFlight()
+	}
+	return 0
+}
+
 // Launch starts an instance without waiting for it.
-func (f *Fleet) Launch(name string) (*host, error) {
+func (f *Fleet) Launch(name string) error {
+	_, err := f.launch(name)
+	return err
+}
+
+func (f *Fleet) launch(name string) (*host, error) {
 	role, number, err := parse(name)
 	if err != nil {
 		return nil, err

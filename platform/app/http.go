@@ -85,13 +85,16 @@ func (s *httpServer) SetServing(serving bool) {
 	s.draining.Store(!serving && s.served.Load())
 }
 
+// InFlight is the number of requests that are being answered.
+func (s *httpServer) InFlight() int { return int(s.inFlight.Load()) }
+
 // Stop takes no new requests, lets those in flight end, and cuts what is left
 // when ctx ends. It returns the number that was cut.
 func (s *httpServer) Stop(ctx context.Context) int {
 	if s.http.Shutdown(ctx) == nil {
 		return 0
 	}
-	cut := int(s.inFlight.Load())
+	cut := s.InFlight()
 	_ = s.http.Close() // the listener is closed already, and the rest has no one to tell
 	return cut
 }

@@ -41,6 +41,7 @@ type instance struct {
 type server interface {
 	Serve(net.Listener) error
 	SetServing(bool)
+	InFlight() int
 	Stop(context.Context) int
 }
 

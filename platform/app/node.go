@@ -128,6 +128,16 @@ func New(cfg Config) (*Node, error) {
 // Started is closed when callers can find every instance of the node.
 func (n *Node) Started() <-chan struct{} { return n.started }
 
+// InFlight is the number of calls that the node is answering. It may be called
+// once Started is closed.
+func (n *Node) InFlight() int {
+	sum := 0
+	for _, in := range n.instances {
+		sum += in.server.InFlight()
+	}
+	return sum
+}
+
 // Kill makes Run return at once: calls are cut, nothing is drained.
 func (n *Node) Kill() { n.killing.Do(func() { close(n.killed) }) }
 

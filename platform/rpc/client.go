@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"example.com/app/platform/errs"
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry"
 )
@@ -45,14 +46,15 @@ func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)
 	}
-	unary := []grpc.UnaryClientInterceptor{unaryClient(cfg.Timeout)}
-	stream := []grpc.StreamClientInterceptor{streamClient}
+	c := &client{role: cfg.Role, timeout: cfg.Timeout, follower: follower{registry: cfg.Registry}}
+	unary := []grpc.UnaryClientInterceptor{c.unary}
+	stream := []grpc.StreamClientInterceptor{c.stream}
 	if cfg.Metrics != nil {
 		unary = append(unary, cfg.Metrics.UnaryClientInterceptor())
 		stream = append(stream, cfg.Metrics.StreamClientInterceptor())
 	}
 	conn, err := grpc.NewClient(scheme+":///"+cfg.Role,
-		grpc.WithResolvers(follower{cfg.Registry}),
+		grpc.WithResolvers(&c.follower),
 		grpc.WithContextDialer(cfg.Network.Dial),
 		grpc.WithNoProxy(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -93,30 +95,41 @@ func WaitReady(ctx context.Context, conn *grpc.ClientConn) error {
 	}
 }
 
-// unaryClient gives a call a deadline where it has none, hands the request id
-// on, and marks what came from further down.
-func unaryClient(timeout time.Duration) grpc.UnaryClientInterceptor {
-	return func(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		if _, ok := ctx.Deadline(); !ok {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, timeout)
-			defer cancel()
-		}
-		return markDownstream(invoke(handOn(ctx), method, req, reply, conn, opts...))
-	}
+// A client is what one Dial adds to gRPC's.
+type client struct {
+	role     string
+	timeout  time.Duration
+	follower follower
 }
 
-func streamClient(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+// unary gives a call a deadline where it has none, hands the request id on,
+// and marks what came from further down.
+func (c *client) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+		defer cancel()
+	}
+	return c.mark(invoke(handOn(ctx), method, req, reply, conn, opts...))
+}
+
+// stream is unary's twin. A stream may last: it has the deadline of its
+// caller, or none.
+func (c *client) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	s, err := streamer(handOn(ctx), desc, conn, method, opts...)
 	if err != nil {
-		return nil, markDownstream(err)
+		return nil, c.mark(err)
 	}
-	return downstreamStream{s}, nil
+	return markedStream{s, c}, nil
 }
 
-type downstreamStream struct{ grpc.ClientStream }
+type markedStream struct {
+	grpc.ClientStream
+	client *client
+}
 
-func (s downstreamStream) RecvMsg(m any) error { return markDownstream(s.ClientStream.RecvMsg(m)) }
+// RecvMsg is gRPC's, its errors marked.
+func (s markedStream) RecvMsg(m any) error { return s.client.mark(s.ClientStream.RecvMsg(m)) }
 
 // handOn copies the request id of the call being served, if any, to the call
 // being made.
@@ -134,14 +147,31 @@ func handOn(ctx context.Context) context.Context {
 // A downstream error is the UNAVAILABLE of a role that this process called. It
 // was retried where it happened, so our own callers must not retry it again:
 // three layers of four attempts would make 64.
-type downstream struct{ error }
+type downstream struct {
+	error
+	status *status.Status
+}
 
 func (d downstream) Unwrap() error              { return d.error }
-func (d downstream) GRPCStatus() *status.Status { return status.Convert(d.error) }
+func (d downstream) GRPCStatus() *status.Status { return d.status }
 
-func markDownstream(err error) error {
-	if err != nil && status.Code(err) == codes.Unavailable {
-		return downstream{err}
+// mark makes a downstream error of UNAVAILABLE. Where gRPC itself made it, the
+// text holds addresses and library words: they stay here, in what is wrapped,
+// and the caller reads which role is missing.
+func (c *client) mark(err error) error {
+	if err == nil {
+		return nil
 	}
-	return err
+	st, ok := status.FromError(err)
+	if !ok || st.Code() != codes.Unavailable {
+		return err
+	}
+	if len(st.Details()) == 0 {
+		what := "can't be reached just now"
+		if c.follower.empty.Load() {
+			what = "has no instance in the registry"
+		}
+		st = errs.Unavailable.New("%s %s", c.role, what).Because("ROLE_UNAVAILABLE", "role", c.role).GRPCStatus()
+	}
+	return downstream{err, st}
 }

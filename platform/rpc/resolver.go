@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"google.golang.org/grpc/resolver"
 
@@ -12,19 +13,23 @@ import (
 // scheme is what targets look like in gRPC's own messages: "role:///greeter".
 const scheme = "role"
 
-// A follower builds resolvers that follow one registry. It is given to one
-// client with grpc.WithResolvers, never registered for all.
-type follower struct{ registry registry.Registry }
+// A follower builds resolvers that follow one role in a registry. It is given
+// to one client with grpc.WithResolvers, never registered for all.
+type follower struct {
+	registry registry.Registry
+	empty    atomic.Bool // the registry says that the role has no instance
+}
 
-func (follower) Scheme() string { return scheme }
+// Scheme is that of the targets it resolves.
+func (*follower) Scheme() string { return scheme }
 
 // Build starts to follow the role that the target names, until Close.
-func (f follower) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+func (f *follower) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
 	ctx, cancel := context.WithCancel(context.Background()) // gRPC owns the life of a resolver, by Close
 	r := &following{cancel: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(r.ended)
-		follow(ctx, f.registry, target.Endpoint(), cc)
+		f.follow(ctx, target.Endpoint(), cc)
 	}()
 	return r, nil
 }
@@ -45,8 +50,8 @@ func (r *following) Close() {
 
 // follow hands each set of the role's instances to gRPC. What the registry
 // can't tell is reported, and takes no instance away.
-func follow(ctx context.Context, reg registry.Registry, role string, cc resolver.ClientConn) {
-	for set, err := range reg.Watch(ctx, role) {
+func (f *follower) follow(ctx context.Context, role string, cc resolver.ClientConn) {
+	for set, err := range f.registry.Watch(ctx, role) {
 		if ctx.Err() != nil {
 			return
 		}
@@ -54,12 +59,8 @@ func follow(ctx context.Context, reg registry.Registry, role string, cc resolver
 			cc.ReportError(fmt.Errorf("find %s: %w", role, err))
 			continue
 		}
-		// Bad state is gRPC's word for an empty set; the report below says it
-		// in ours, so that a failing call names what is missing.
-		_ = cc.UpdateState(resolver.State{Endpoints: endpoints(set)})
-		if len(set) == 0 {
-			cc.ReportError(fmt.Errorf("no instance of %s is registered", role))
-		}
+		f.empty.Store(len(set) == 0)
+		_ = cc.UpdateState(resolver.State{Endpoints: endpoints(set)}) // "bad state" is gRPC's word for an empty set
 	}
 }
 

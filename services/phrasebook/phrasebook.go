@@ -88,19 +88,29 @@ func (p *phrasebook) CreatePhrase(_ context.Context, req *phrasebookpb.CreatePhr
 	return p.store.create(req.GetParent()+"/phrases/"+req.GetPhraseId(), req.GetPhrase().GetText())
 }
 
-// UpdatePhrase changes the text of a phrase.
+// UpdatePhrase changes the text of a phrase. The gateway names every field of
+// a PATCH in the mask, so those that can't be changed are let pass (AIP-203).
 func (p *phrasebook) UpdatePhrase(_ context.Context, req *phrasebookpb.UpdatePhraseRequest) (*phrasebookpb.Phrase, error) {
+	change := len(req.GetUpdateMask().GetPaths()) == 0
 	for _, path := range req.GetUpdateMask().GetPaths() {
-		if path != "text" && path != "*" {
-			return nil, errs.Invalid.New("update_mask: %q can't be changed, only \"text\" can", path).
-				Field("update_mask", "immutable", "%q can't be changed", path)
+		switch path {
+		case "text", "*":
+			change = true
+		case "name", "etag", "create_time", "update_time":
+		default:
+			return nil, errs.Invalid.New("update_mask: a phrase has no field %q", path).
+				Because("INVALID_FIELD").Field("update_mask", "unknown", "a phrase has no field %q", path)
 		}
 	}
-	if req.GetPhrase().GetName() == "" {
+	name := req.GetPhrase().GetName()
+	if name == "" {
 		return nil, errs.Invalid.New("phrase.name: which phrase to change is missing").
-			Field("phrase.name", "required", "which phrase to change is missing")
+			Because("INVALID_FIELD").Field("phrase.name", "required", "which phrase to change is missing")
 	}
-	return p.store.update(req.GetPhrase().GetName(), req.GetPhrase().GetText(), req.GetPhrase().GetEtag())
+	if !change {
+		return p.store.get(name)
+	}
+	return p.store.update(name, req.GetPhrase().GetText(), req.GetPhrase().GetEtag())
 }
 
 // DeletePhrase removes a phrase.

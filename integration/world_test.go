@@ -1,0 +1,252 @@
+// Package integration tells stories about the whole system, each in every
+// world, and keeps watch over the layout of the house.
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+
+	"example.com/app/platform/app"
+	"example.com/app/platform/network"
+	"example.com/app/platform/registry"
+	"example.com/app/platform/registry/consul"
+	"example.com/app/platform/registry/consul/consultest"
+	"example.com/app/platform/rpc"
+	"example.com/app/services"
+	"example.com/app/services/greeter/greeterpb"
+	"example.com/app/services/phrasebook/phrasebookpb"
+	"example.com/app/sim"
+)
+
+// everyWorld tells a story in memory under virtual time, over TCP, and over
+// TCP with a real Consul. Each telling has ground of its own.
+func everyWorld(t *testing.T, story func(*testing.T, *world)) {
+	t.Helper()
+	t.Run("memory", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, app.Memory(), app.Config{})
+			w.virtual = true
+			story(t, w)
+			w.end()
+		})
+	})
+	local := app.Config{GRPC: "127.0.0.1:0", HTTP: "127.0.0.1:0", Drain: 200 * time.Millisecond}
+	t.Run("tcp", func(t *testing.T) {
+		w := newWorld(t, &tcpGround{tcp: new(network.TCP), memory: registry.NewMemory()}, local)
+		story(t, w)
+		w.end()
+	})
+	t.Run("consul", func(t *testing.T) {
+		w := newWorld(t, &tcpGround{tcp: new(network.TCP), agent: consultest.Agent(t).API()}, local)
+		story(t, w)
+		w.end()
+	})
+}
+
+// tcpGround is hosts on loopback that find each other in memory, or in Consul.
+type tcpGround struct {
+	tcp    *network.TCP
+	memory *registry.Memory // nil: agent
+	agent  *api.Config
+}
+
+func (g *tcpGround) Host(name string) (registry.Registry, network.Network) {
+	net := g.tcp.Host(name)
+	if g.memory != nil {
+		return g.memory.Host(name), net
+	}
+	reg, err := consul.New(consul.Config{API: g.agent, Network: net})
+	if err != nil {
+		panic(err) // the address of an agent that has just been started
+	}
+	return reg, net
+}
+
+func (g *tcpGround) Crash(host string) {
+	g.tcp.Crash(host)
+	if g.memory != nil {
+		g.memory.Crash(host)
+	}
+}
+
+func (g *tcpGround) Restore(host string) {
+	if g.memory != nil {
+		g.memory.Restore(host)
+	}
+	g.tcp.Restore(host)
+}
+
+// A world is a fleet, and the people outside who use it.
+type world struct {
+	*sim.Fleet
+	*sim.User
+	t       *testing.T
+	virtual bool
+	ground  sim.Ground
+	reg     registry.Registry // as seen from outside
+	net     network.Network
+	leave   func() // ends what the outside started
+
+	mu     sync.Mutex
+	served map[string]int // calls answered, by host
+	codes  map[string]int // the same by "host code"
+	idle   map[string]bool
+}
+
+func newWorld(t *testing.T, ground sim.Ground, cfg app.Config) *world {
+	t.Helper()
+	w := &world{t: t, ground: ground, served: map[string]int{}, codes: map[string]int{}, idle: map[string]bool{}}
+	cfg.Roles, cfg.Observe = services.All, w.observe
+	w.configure(cfg)
+	w.reg, w.net = ground.Host("outside")
+	w.User = sim.NewUser(w.net, 20*time.Second)
+	ctx, cancel := context.WithCancel(context.Background())
+	var user sync.WaitGroup
+	user.Go(func() { w.User.Run(ctx, w.reg) })
+	w.leave = func() { cancel(); user.Wait() }
+	t.Cleanup(func() { // also after a failure: a bubble wants everybody out
+		_ = w.Fleet.Close()
+		w.leave()
+	})
+	return w
+}
+
+// configure sets what the nodes that start from now on have in common.
+func (w *world) configure(cfg app.Config) { w.Fleet = sim.NewFleet(w.ground, cfg) }
+
+// settings are those of the nodes, to be changed before the first start.
+func (w *world) settings(change func(*app.Config)) {
+	cfg := w.Fleet.Settings()
+	change(&cfg)
+	w.configure(cfg)
+}
+
+func (w *world) observe(c app.Call) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.served[c.Host]++
+	w.codes[c.Host+" "+c.Code.String()]++
+}
+
+func (w *world) calls(host string) int { w.mu.Lock(); defer w.mu.Unlock(); return w.served[host] }
+
+func (w *world) saw(host, code string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.codes[host+" "+code] > 0
+}
+
+// start starts instances one after the other; each is found by its callers
+// before the next one starts.
+func (w *world) start(hosts ...string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for _, host := range hosts {
+		require.NoError(w.t, w.Fleet.Start(ctx, host))
+		w.mu.Lock()
+		w.idle[host] = w.served[host] == 0
+		w.mu.Unlock()
+	}
+}
+
+// end stops everything, and expects that everybody who was up has served
+// (rule G8 of discovery): an instance that is never called proves nothing.
+func (w *world) end() {
+	w.t.Helper()
+	require.NoError(w.t, w.Fleet.Close())
+	for host := range w.idle {
+		require.NotZero(w.t, w.calls(host), "%s was up and served no call", host)
+	}
+}
+
+// greet asks for a greeting over HTTP.
+func (w *world) greet(name, language string) (string, error) {
+	text, err := w.Get(context.Background(), "/v1/greetings/"+name+"?language="+language)
+	if err != nil {
+		return "", err
+	}
+	var answer struct{ Message string }
+	if err := json.Unmarshal([]byte(text), &answer); err != nil {
+		return "", fmt.Errorf("answer %q: %w", text, err)
+	}
+	return answer.Message, nil
+}
+
+// eventually waits until what is asked for is so.
+func (w *world) eventually(within time.Duration, what string, so func() bool) {
+	w.t.Helper()
+	over := time.NewTimer(within)
+	defer over.Stop()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for !so() {
+		select {
+		case <-over.C:
+			require.FailNow(w.t, "not within "+within.String()+": "+what)
+		case <-again.C:
+		}
+	}
+}
+
+// dial is a client of a role over gRPC, from outside.
+func (w *world) dial(role string) *grpc.ClientConn {
+	w.t.Helper()
+	conn, err := rpc.Dial(rpc.ClientConfig{Role: role, Registry: w.reg, Network: w.net})
+	require.NoError(w.t, err)
+	leave := w.leave
+	w.leave = func() { _ = conn.Close(); leave() }
+	return conn
+}
+
+func (w *world) greeter() greeterpb.GreeterClient {
+	return greeterpb.NewGreeterClient(w.dial("greeter"))
+}
+
+func (w *world) phrasebook() phrasebookpb.PhrasebookClient {
+	return phrasebookpb.NewPhrasebookClient(w.dial("phrasebook"))
+}
+
+// underLoad asks for greetings at a steady rate while something happens, and
+// returns the first request that was lost.
+func (w *world) underLoad(rate float64, happens func()) (calls int, lost error) {
+	w.t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	var sent atomic.Int64
+	var mu sync.Mutex
+	var all error
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		load := sim.Load{Requests: sim.LoadOf(services.All), Rate: rate, Duration: time.Hour}
+		load.Run(ctx, w.User, func(request string, took time.Duration, err error) {
+			sent.Add(1)
+			if err == nil || errors.Is(err, context.Canceled) {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if all == nil {
+				all = fmt.Errorf("after %v: %w", took, err)
+			}
+		})
+	}()
+	w.eventually(20*time.Second, "load flows", func() bool { return sent.Load() > 20 })
+	happens()
+	before := sent.Load()
+	w.eventually(20*time.Second, "load still flows", func() bool { return sent.Load() > before+20 })
+	stop()
+	<-over
+	return int(sent.Load()), all
+}
