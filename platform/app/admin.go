@@ -39,7 +39,7 @@ func newAdmin(ctx context.Context, n *Node) (*admin, error) {
 	}
 	ln, err := net.Listen(ctx, n.cfg.Admin)
 	if err != nil {
-		return nil, fmt.Errorf("admin: listen %s: %w", n.cfg.Admin, err)
+		return nil, fmt.Errorf("start admin: %w", err)
 	}
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(),

@@ -69,7 +69,7 @@ func (in *instance) prepare(ctx context.Context) error {
 		return fmt.Errorf("start %s: %w", in.host, err)
 	}
 	if in.ln, err = network.Listen(ctx, addr); err != nil {
-		return fmt.Errorf("start %s: listen %s: %w", in.host, addr, err)
+		return fmt.Errorf("start %s: %w", in.host, err)
 	}
 	return in.describe()
 }
