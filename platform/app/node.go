@@ -223,7 +223,7 @@ func (n *Node) callersFirst() map[string]int {
 	for _, in := range n.instances {
 		calls[in.role.Name] = in.env.clients.roles()
 	}
-	rank := make(map[string]int)
+	rank, finished := make(map[string]int), 0
 	var visit func(string)
 	visit = func(role string) {
 		if _, seen := rank[role]; seen {
@@ -233,7 +233,8 @@ func (n *Node) callersFirst() map[string]int {
 		for _, callee := range calls[role] {
 			visit(callee)
 		}
-		rank[role] = -len(rank) // who was finished later stands further up
+		finished++
+		rank[role] = -finished // whom nobody calls is finished last, and stands first
 	}
 	for _, in := range n.instances {
 		visit(in.role.Name)
