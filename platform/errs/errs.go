@@ -143,6 +143,7 @@ func Of(err error) Kind {
 type Error struct {
 	kind   Kind
 	err    error
+	http   int // 0: that of the kind
 	reason string
 	meta   map[string]string
 	fields []*errdetails.BadRequest_FieldViolation
@@ -174,6 +175,23 @@ func (e *Error) Field(path, rule, format string, args ...any) *Error {
 		Field: path, Reason: rule, Description: fmt.Sprintf(format, args...),
 	})
 	return &c
+}
+
+// Status sets the HTTP status, where that of the kind would say too little (a
+// 405, a 502). It does not travel over gRPC.
+func (e *Error) Status(code int) *Error {
+	c := *e
+	c.http = code
+	return &c
+}
+
+// HTTP is the HTTP status of err: the one that was set, else that of its kind.
+func HTTP(err error) int {
+	var e *Error
+	if errors.As(err, &e) && e.http != 0 {
+		return e.http
+	}
+	return Of(err).HTTP()
 }
 
 // GRPCStatus is how e travels. It is found by google.golang.org/grpc/status.

@@ -38,9 +38,8 @@ type Config struct {
 	// NewPolicy makes what picks the instances of one service. Nil: round robin.
 	NewPolicy func() balance.Policy
 
-	// Error answers with an error of package errs. The status it writes is
-	// replaced by the proxy's, which knows 502, 405, 408 and 413 where errs does
-	// not. Nil: the error as a google.rpc.Status in JSON.
+	// Error answers with an error of package errs, with the status that errs.HTTP
+	// finds in it. Nil: the error as a google.rpc.Status in JSON.
 	Error func(http.ResponseWriter, *http.Request, error)
 
 	// Deny lists services that no route may name. Nil: consul.

@@ -27,7 +27,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	route, ok := p.routes.match(r.URL.Path)
 	x := &exchange{ResponseWriter: w, request: r, service: route.Service}
 	if !ok {
-		p.answer(x, http.StatusNotFound, errs.NotFound.New("nothing is served under this path"))
+		p.config.Error(x, r, errs.NotFound.New("nothing is served under this path"))
 		return
 	}
 	began := time.Now()
@@ -35,9 +35,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { p.metrics.observe(x, cut, time.Since(began)) }()
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		w.Header().Set("Allow", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
-		p.answer(x, http.StatusMethodNotAllowed, errs.Unsupported.New("method %s is not forwarded", r.Method))
+		p.config.Error(x, r, errs.Unsupported.New("method %s is not forwarded", r.Method).Status(http.StatusMethodNotAllowed))
 	} else if err := checkURL(r.URL); err != nil {
-		p.answer(x, http.StatusBadRequest, err)
+		p.config.Error(x, r, err)
 	} else {
 		p.reverse.ServeHTTP(x, r)
 	}
@@ -47,20 +47,20 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // fail answers a request that got no answer.
 func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	x := w.(*exchange)
-	code, reply := explain(x.service, r, err)
+	reply := explain(x.service, r, err)
 	log := p.config.Log.Warn
-	if code < http.StatusInternalServerError {
+	if errs.HTTP(reply) < http.StatusInternalServerError {
 		log = p.config.Log.Debug
 	}
-	log("request not answered by its backend", "service", x.service, "method", r.Method, "code", code, "error", err)
+	log("request not answered by its backend", "service", x.service, "method", r.Method, "status", errs.HTTP(reply), "error", err)
 	if x.code == 0 { // else the connection is no longer HTTP
-		p.answer(x, code, reply)
+		p.config.Error(x, r, reply)
 	}
 }
 
-// explain finds the status that says whose fault err is, and an error that
-// tells a client no more than that.
-func explain(service string, r *http.Request, err error) (int, *errs.Error) {
+// explain is an error that says whose fault err is, and tells a client no more
+// than that.
+func explain(service string, r *http.Request, err error) *errs.Error {
 	var (
 		tooLarge *http.MaxBytesError
 		client   *clientError
@@ -69,28 +69,23 @@ func explain(service string, r *http.Request, err error) (int, *errs.Error) {
 	)
 	switch {
 	case errors.As(err, &tooLarge):
-		return http.StatusRequestEntityTooLarge, errs.Invalid.New("the body has more than %d bytes", tooLarge.Limit).Because("BODY_TOO_LARGE")
+		return errs.Invalid.New("the body has more than %d bytes", tooLarge.Limit).Because("BODY_TOO_LARGE").Status(http.StatusRequestEntityTooLarge)
 	case errors.Is(r.Context().Err(), context.Canceled):
-		return errs.Cancelled.HTTP(), errs.Cancelled.New("the request was cancelled")
+		return errs.Cancelled.New("the request was cancelled")
 	case errors.As(err, &client) && errors.Is(err, os.ErrDeadlineExceeded):
-		return http.StatusRequestTimeout, errs.Deadline.New("the body did not come in time")
+		return errs.Deadline.New("the body did not come in time").Status(http.StatusRequestTimeout)
 	case errors.As(err, &client):
-		return http.StatusBadRequest, errs.Invalid.New("the body broke off")
+		return errs.Invalid.New("the body broke off")
 	case errors.Is(err, errNoInstance):
-		return http.StatusServiceUnavailable, errs.Unavailable.New("no instance of service %q is up", service).Because("NO_INSTANCE", "service", service)
+		return errs.Unavailable.New("no instance of service %q is up", service).Because("NO_INSTANCE", "service", service)
 	case errors.Is(err, errClosed):
-		return http.StatusServiceUnavailable, errs.Unavailable.New("shutting down")
+		return errs.Unavailable.New("shutting down")
 	case errors.Is(err, errSlow), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return http.StatusGatewayTimeout, errs.Deadline.New("service %q did not answer in time", service).Because("BACKEND_TIMEOUT", "service", service)
+		return errs.Deadline.New("service %q did not answer in time", service).Because("BACKEND_TIMEOUT", "service", service)
 	case errors.As(err, &dial):
-		return http.StatusBadGateway, errs.Unavailable.New("no instance of service %q can be reached", service).Because("BACKEND_REFUSED", "service", service)
+		return errs.Unavailable.New("no instance of service %q can be reached", service).Because("BACKEND_REFUSED", "service", service).Status(http.StatusBadGateway)
 	}
-	return http.StatusBadGateway, errs.Unavailable.New("service %q did not answer as it should", service).Because("BACKEND_BROKEN", "service", service)
-}
-
-// answer writes an error with the status given.
-func (p *Proxy) answer(x *exchange, code int, err error) {
-	p.config.Error(&errorWriter{x, code}, x.request, err)
+	return errs.Unavailable.New("service %q did not answer as it should", service).Because("BACKEND_BROKEN", "service", service).Status(http.StatusBadGateway)
 }
 
 // writeJSON is the default Config.Error.
@@ -103,23 +98,8 @@ func writeJSON(w http.ResponseWriter, _ *http.Request, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(errs.Of(err).HTTP())
+	w.WriteHeader(errs.HTTP(err))
 	_, _ = w.Write(body)
-}
-
-// An errorWriter writes the proxy's status, whatever it is told.
-type errorWriter struct {
-	*exchange
-	status int
-}
-
-func (w *errorWriter) WriteHeader(int) { w.exchange.WriteHeader(w.status) }
-
-func (w *errorWriter) Write(b []byte) (int, error) {
-	if w.code == 0 {
-		w.WriteHeader(w.status)
-	}
-	return w.exchange.Write(b)
 }
 
 // An exchange is a request and the answer to it as far as it has been written.

@@ -29,6 +29,9 @@ import (
 // RetryInfo becomes Retry-After. Nothing may have been written to w before.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	code := 0
+	if e, ok := errors.AsType[*errs.Error](err); ok {
+		code = errs.HTTP(e)
+	}
 	if over, ok := errors.AsType[*runtime.HTTPStatusError](err); ok {
 		code, err = over.HTTPStatus, over.Err
 	}
