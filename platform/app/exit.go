@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -53,22 +55,38 @@ func Report(w io.Writer, err error) (code int) {
 	if err == nil {
 		return ExitClean
 	}
-	_, _ = fmt.Fprintf(w, "app: %v\n", err) // nowhere to say that this failed
+	text := strings.ReplaceAll(err.Error(), "\n", "\napp: ") // several errors, a line each
+	_, _ = fmt.Fprintf(w, "app: %s\n", text)                // nowhere to say that this failed
 	if h := (*HintError)(nil); errors.As(err, &h) {
 		_, _ = fmt.Fprintf(w, "app: hint: %s\n", h.Hint)
 	}
 	var signal *SignalError
 	var wrong *UsageError
-	var cut *CutError
 	switch {
 	case errors.As(err, &signal):
 		return 128 + int(signal.Signal)
 	case errors.As(err, &wrong):
 		return ExitUsage
-	case errors.As(err, &cut):
+	case onlyCut(err):
 		return ExitCut
 	default:
 		return ExitError
+	}
+}
+
+// onlyCut says that err is a CutError, or several and nothing else: what broke
+// counts for more than what was cut by it.
+func onlyCut(err error) bool {
+	if _, ok := err.(*CutError); ok { //nolint:errorlint // the tree is walked here
+		return true
+	}
+	switch e := err.(type) { //nolint:errorlint // the same
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !onlyCut(err) })
+	case interface{ Unwrap() error }:
+		return onlyCut(e.Unwrap())
+	default:
+		return false
 	}
 }
 

@@ -26,7 +26,7 @@ func FromEnv(cmd *cobra.Command, lookup func(string) (string, bool)) error {
 		}
 		values := []string{value}
 		if _, many := f.Value.(pflag.SliceValue); many {
-			values = strings.Split(value, ";")
+			values = slices.DeleteFunc(strings.Split(value, ";"), func(v string) bool { return strings.TrimSpace(v) == "" })
 		}
 		for _, v := range values {
 			if err := cmd.Flags().Set(f.Name, strings.TrimSpace(v)); err != nil {
@@ -126,19 +126,23 @@ func Counts(roles, run []Role, whole bool, settings []string) (map[string]int, e
 	return counts, nil
 }
 
-// ParseWork reads "greeter=20ms,workers=8" and the like, by role.
+// ParseWork reads "greeter=20ms,workers=8" and the like, by role. "all" stands
+// for every role that is not Extra.
 func ParseWork(roles []Role, settings []string) (map[string]resilience.Work, error) {
 	work := make(map[string]resilience.Work)
 	for _, s := range settings {
 		name, setting, _ := strings.Cut(s, "=")
-		if _, err := Pick(roles, []string{name}); err != nil {
+		meant, err := Pick(roles, []string{name})
+		if err != nil {
 			return nil, err
 		}
 		w, err := resilience.ParseWork(setting)
 		if err != nil {
 			return nil, usage("--work %q: %w", s, err)
 		}
-		work[name] = w
+		for _, r := range meant {
+			work[r.Name] = w
+		}
 	}
 	return work, nil
 }

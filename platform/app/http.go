@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"example.com/app/platform/rpc"
+	"example.com/app/platform/transcode"
 )
 
 // An httpServer serves a role that is an http.Handler, with the limits that
@@ -23,16 +24,19 @@ type httpServer struct {
 	inFlight atomic.Int64
 	draining atomic.Bool
 	served   atomic.Bool
+	cut      context.CancelFunc // ends the contexts of all requests
 }
 
 func newHTTPServer(in *instance, handler http.Handler) *httpServer {
-	s := new(httpServer)
+	life, cut := context.WithCancel(context.Background())
+	s := &httpServer{cut: cut}
 	s.http = http.Server{
 		Handler:           s.around(in, handler),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(in.env.Log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return life },
 	}
 	return s
 }
@@ -52,7 +56,8 @@ func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
 		if s.draining.Load() && r.ProtoMajor == 1 {
 			w.Header().Set("Connection", "close")
 		}
-		answer := &recorder{ResponseWriter: w, code: http.StatusOK}
+		// A handler that panics is counted as what its caller gets: no answer.
+		answer := &recorder{ResponseWriter: w, code: http.StatusInternalServerError}
 		defer func() {
 			s.inFlight.Add(-1)
 			took := time.Since(start)
@@ -64,8 +69,9 @@ func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
 				slog.String("path", r.URL.Path), slog.Int("status", answer.code), slog.Duration("took", took))
 		}()
 		if err := workers.Do(r.Context(), func() error { handler.ServeHTTP(answer, r); return nil }); err != nil {
-			http.Error(answer, err.Error(), http.StatusTooManyRequests)
+			transcode.WriteError(answer, r, err)
 		}
+		answer.wrote(http.StatusOK) // what net/http sends for a handler that says nothing
 	})
 }
 
@@ -91,7 +97,8 @@ func (s *httpServer) InFlight() int { return int(s.inFlight.Load()) }
 // Stop takes no new requests, lets those in flight end, and cuts what is left
 // when ctx ends. It returns the number that was cut.
 func (s *httpServer) Stop(ctx context.Context) int {
-	if s.http.Shutdown(ctx) == nil {
+	defer s.cut()
+	if s.http.Shutdown(ctx) == nil && s.idle(ctx) {
 		return 0
 	}
 	cut := s.InFlight()
@@ -99,24 +106,53 @@ func (s *httpServer) Stop(ctx context.Context) int {
 	return cut
 }
 
+// idle waits for the connections that a handler took over (websockets), which
+// Shutdown knows nothing of. It reports whether the last one ended before ctx.
+func (s *httpServer) idle(ctx context.Context) bool {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for s.InFlight() > 0 {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
 // A recorder remembers the status of an answer.
 type recorder struct {
 	http.ResponseWriter
-	code int
+	code    int
+	written bool
+}
+
+// wrote notes a status, unless one was written before.
+func (r *recorder) wrote(code int) {
+	if !r.written && (code >= 200 || code == http.StatusSwitchingProtocols) {
+		r.code, r.written = code, true
+	}
 }
 
 func (r *recorder) WriteHeader(code int) {
-	if code >= 200 || code == http.StatusSwitchingProtocols {
-		r.code = code
-	}
+	r.wrote(code)
 	r.ResponseWriter.WriteHeader(code)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.wrote(http.StatusOK)
+	return r.ResponseWriter.Write(b)
 }
 
 // Unwrap lets http.ResponseController reach flushing, hijacking and deadlines.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // Flush is for those that ask for http.Flusher by itself.
-func (r *recorder) Flush() { _ = http.NewResponseController(r.ResponseWriter).Flush() }
+func (r *recorder) Flush() {
+	r.wrote(http.StatusOK)
+	_ = http.NewResponseController(r.ResponseWriter).Flush()
+}
 
 func class(code int) string { return string('0'+byte(code/100)) + "xx" }
 
@@ -125,6 +161,8 @@ func asCode(status int) codes.Code {
 	switch {
 	case status < 400:
 		return codes.OK
+	case status == http.StatusTooManyRequests:
+		return codes.ResourceExhausted
 	case status < 500:
 		return codes.InvalidArgument
 	case status == http.StatusGatewayTimeout:

@@ -54,17 +54,21 @@ func (in *instance) prepare(ctx context.Context) error {
 	if in.service, err = in.role.New(in.env); err != nil {
 		return fmt.Errorf("start %s: %w", in.host, err)
 	}
-	base := in.node.cfg.GRPC
+	base, shared := in.node.cfg.GRPC, in.node.cfg.Spread
 	if handler, ok := in.service.(http.Handler); ok {
 		base = in.node.cfg.HTTP
 		if edge := in.node.cfg.Edge; edge != nil {
-			network = edge
+			network, shared = edge, true // one host, whatever the fabric is
 		}
 		in.server = newHTTPServer(in, handler)
 	} else if in.server, err = in.newRPCServer(); err != nil {
 		return fmt.Errorf("start %s: %w", in.host, err)
 	}
-	addr, err := in.node.address(base, in.place())
+	up := 0
+	if shared {
+		up = in.place()
+	}
+	addr, err := address(base, up)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", in.host, err)
 	}
@@ -117,6 +121,13 @@ func (in *instance) run() error {
 	cut := in.down(leave)
 	end()
 	tasks.Wait()
+	select {
+	case late := <-broken:
+		if err == nil { // it broke while it stopped, and the stop went on
+			in.env.Log.Warn("broke while stopping", slog.Any("error", late))
+		}
+	default:
+	}
 	if closing := in.env.clients.close(); closing != nil {
 		in.env.Log.Warn("close clients", slog.Any("error", closing))
 	}
@@ -150,8 +161,9 @@ func (in *instance) wait(broken <-chan error) error {
 
 // register brings the instance up to its callers: it waits for what the role
 // needs, says SERVING, and keeps the instance in the registry. The returned
-// function takes it off again, and returns when that is done.
-func (in *instance) register(task func(string, func() error)) (leave func()) {
+// function takes it off again, and returns when that is done or ctx has ended:
+// a registry that hangs must not keep the server from its stop.
+func (in *instance) register(task func(string, func() error)) (leave func(ctx context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	left := make(chan struct{})
 	task("register", func() error {
@@ -171,7 +183,13 @@ func (in *instance) register(task func(string, func() error)) (leave func()) {
 		}
 		return nil
 	})
-	return func() { cancel(); <-left }
+	return func(until context.Context) {
+		cancel()
+		select {
+		case <-left:
+		case <-until.Done():
+		}
+	}
 }
 
 // ready waits for the roles that were dialled, at most Config.WaitNeeds, and
@@ -220,22 +238,25 @@ func (in *instance) report(err error) {
 // when it has not for a while: a registry tells the truth late, and one that
 // is written by hand may never list who runs here.
 func (in *instance) seeItself(ctx context.Context) error {
-	defer close(in.started)
-	ctx, cancel := context.WithTimeout(ctx, in.node.cfg.WaitSeen)
+	message := "started, not seen in the registry yet"
+	within, cancel := context.WithTimeout(ctx, in.node.cfg.WaitSeen)
 	defer cancel()
-	for set := range in.env.Registry.Watch(ctx, in.role.Name) {
+	for set := range in.env.Registry.Watch(within, in.role.Name) {
 		if slices.ContainsFunc(set, func(other registry.Instance) bool { return other.ID == in.self.ID }) {
-			in.env.Log.Info("started", slog.String("addr", in.self.Addr))
-			return nil
+			message = "started"
+			break
 		}
 	}
-	in.env.Log.Info("started, not seen in the registry yet", slog.String("addr", in.self.Addr))
+	if ctx.Err() == nil { // else it is on its way down, and never was up
+		in.env.Log.Info(message, slog.String("addr", in.self.Addr))
+		close(in.started)
+	}
 	return nil
 }
 
 // down is the way out, in the order that loses no call. It returns the number
 // of calls it had to cut.
-func (in *instance) down(leave func()) int {
+func (in *instance) down(leave func(context.Context)) int {
 	deadline, cancel := context.WithTimeout(context.Background(), in.node.cfg.Grace)
 	defer cancel()
 	go func() { // ends with deadline
@@ -245,9 +266,9 @@ func (in *instance) down(leave func()) int {
 		case <-deadline.Done():
 		}
 	}()
-	in.state.set(phaseDraining, errors.New("draining"))
+	in.state.set(phaseDraining, nil)
 	in.server.SetServing(false)
-	leave()
+	leave(deadline)
 	if in.state.wasListed() {
 		drain := time.NewTimer(in.node.cfg.Drain)
 		defer drain.Stop()
@@ -256,7 +277,7 @@ func (in *instance) down(leave func()) int {
 		case <-deadline.Done():
 		}
 	}
-	in.state.set(phaseStopping, errors.New("stopping"))
+	in.state.set(phaseStopping, nil)
 	cut := in.server.Stop(deadline)
 	if cut > 0 {
 		in.env.Log.Warn("calls were cut at the deadline", slog.Int("calls", cut))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -110,6 +111,11 @@ func New(cfg Config) (*Node, error) {
 	cfg.Grace = cmp.Or(cfg.Grace, 30*time.Second)
 	cfg.WaitNeeds = cmp.Or(cfg.WaitNeeds, 10*time.Second)
 	cfg.WaitSeen = cmp.Or(cfg.WaitSeen, 2*time.Second)
+	for _, name := range slices.Sorted(maps.Keys(cfg.Run)) {
+		if !slices.ContainsFunc(cfg.Roles, func(r Role) bool { return r.Name == name }) {
+			return nil, fmt.Errorf("there is no role %q to run", name)
+		}
+	}
 	n := &Node{cfg: cfg, started: make(chan struct{}), killed: make(chan struct{})}
 	for _, role := range cfg.Roles {
 		for i := range cfg.Run[role.Name] {
@@ -128,9 +134,14 @@ func New(cfg Config) (*Node, error) {
 // Started is closed when callers can find every instance of the node.
 func (n *Node) Started() <-chan struct{} { return n.started }
 
-// InFlight is the number of calls that the node is answering. It may be called
-// once Started is closed.
+// InFlight is the number of calls that the node is answering, 0 before Started
+// is closed.
 func (n *Node) InFlight() int {
+	select {
+	case <-n.started:
+	default:
+		return 0
+	}
 	sum := 0
 	for _, in := range n.instances {
 		sum += in.server.InFlight()
@@ -242,9 +253,8 @@ func (n *Node) callersFirst() map[string]int {
 	return rank
 }
 
-// address is where the i-th instance of one protocol listens, given the
-// address of the first: on its own port, where all share a host.
-func (n *Node) address(base string, i int) (string, error) {
+// address is base, its port counted up by so many unless it is 0.
+func address(base string, up int) (string, error) {
 	host, port, err := net.SplitHostPort(base)
 	if err != nil {
 		return "", fmt.Errorf("address %q: want host:port or :port: %w", base, err)
@@ -253,8 +263,11 @@ func (n *Node) address(base string, i int) (string, error) {
 	if err != nil || number < 0 || number > 65535 {
 		return "", fmt.Errorf("address %q: the port must be a number from 0 to 65535", base)
 	}
-	if n.cfg.Spread && number > 0 {
-		number += i
+	if number > 0 {
+		number += up
+	}
+	if number > 65535 {
+		return "", fmt.Errorf("address %q: no port is left for instance %d, the last is 65535", base, up+1)
 	}
 	return net.JoinHostPort(host, strconv.Itoa(number)), nil
 }

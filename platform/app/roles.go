@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -32,7 +33,7 @@ func Describe(roles []Role, version string) ([]RoleInfo, error) {
 		reg, net := node.cfg.Fabric.Host(in.host)
 		env := node.newEnv(in, reg, net)
 		if _, err := role.New(env); err != nil {
-			return nil, fmt.Errorf("describe %s: %w", role.Name, err)
+			return nil, fmt.Errorf("describe %s: %w", role.Name, errors.Join(err, env.clients.close()))
 		}
 		out[i] = RoleInfo{Name: role.Name, Does: role.Doc, Needs: env.clients.roles(), Replicas: max(1, role.Replicas), InAll: !role.Extra}
 		if err := env.clients.close(); err != nil {

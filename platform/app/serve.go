@@ -152,6 +152,9 @@ func (s *serving) config(all []Role, version string, stderr io.Writer, drainSet 
 			return Config{}, usage("%w: want host:port or :port", err)
 		}
 	}
+	if s.drain < 0 || s.grace <= 0 {
+		return Config{}, usage("--drain must be 0s or more, --grace above 0s")
+	}
 	if cfg.Name, err = os.Hostname(); err != nil {
 		return Config{}, fmt.Errorf("name this machine: %w", err)
 	}

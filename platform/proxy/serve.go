@@ -54,7 +54,7 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	log("request not answered by its backend", "service", x.service, "method", r.Method, "status", errs.HTTP(reply), "error", err)
 	if x.code == 0 { // else the connection is no longer HTTP
-		p.config.Error(x, r, reply)
+		p.config.Error(x, x.request, reply)
 	}
 }
 
