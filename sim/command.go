@@ -83,6 +83,9 @@ type simulation struct {
 	tallies map[string]*Tally // by host
 	lost    error             // the first request that was
 	event   string            // what is going on, for the progress line
+	note    string            // on the instance that crashes, for the table
+	up      time.Duration     // how long the start took
+	begin   time.Time         // of the load
 }
 
 func (o options) simulation(all []app.Role) (*simulation, error) {
@@ -132,14 +135,10 @@ func flat(lists [][]string) []string {
 // run is the whole story. Its error says what was lost.
 func (s *simulation) run(ctx context.Context, out, progress io.Writer) error {
 	start := time.Now()
-	for _, hosts := range s.hosts {
-		for _, name := range hosts {
-			if err := s.fleet.Start(ctx, name); err != nil {
-				return errors.Join(err, s.fleet.Close())
-			}
-		}
+	if err := s.start(ctx); err != nil {
+		return errors.Join(err, s.fleet.Close())
 	}
-	up := time.Since(start)
+	s.up, s.begin = time.Since(start), time.Now()
 
 	background, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -157,7 +156,7 @@ func (s *simulation) run(ctx context.Context, out, progress io.Writer) error {
 	side.Wait()
 
 	err := errors.Join(spoiling, s.fleet.Close())
-	s.table(out, up)
+	s.table(out)
 	switch {
 	case err != nil:
 		return err
@@ -169,23 +168,37 @@ func (s *simulation) run(ctx context.Context, out, progress io.Writer) error {
 	return nil
 }
 
+// start starts the instances one after the other, callees first, until ctx
+// ends.
+func (s *simulation) start(ctx context.Context) error {
+	for _, name := range flat(s.hosts) {
+		if err := s.fleet.Start(ctx, name); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // spoil crashes an instance after two fifths of the time and starts it again
 // when it has been down long enough, in time to be seen at work once more.
 func (s *simulation) spoil(ctx context.Context) error {
 	if s.crash == "none" || !sleep(ctx, s.duration*2/5) {
 		return nil
 	}
-	s.say("%s crashed", s.crash)
+	s.say(s.crash+" crashed", "crashed at %.1fs", time.Since(s.begin).Seconds())
 	if err := s.fleet.Crash(s.crash); err != nil {
 		return err
 	}
 	if !sleep(ctx, min(s.down, s.duration*2/5)) {
 		return nil
 	}
-	if err := s.fleet.Start(ctx, s.crash); err != nil && ctx.Err() == nil {
+	if err := s.fleet.Start(ctx, s.crash); err != nil {
+		if ctx.Err() != nil {
+			return nil // interrupted: it stays away
+		}
 		return err
 	}
-	s.say("%s is back", s.crash)
+	s.say(s.crash+" is back", "%s, back at %.1fs", s.note, time.Since(s.begin).Seconds())
 	return nil
 }
 
@@ -221,8 +234,10 @@ func (s *simulation) answered(request string, took time.Duration, err error) {
 	}
 }
 
-func (s *simulation) say(format string, args ...any) {
+// say tells the progress line what is going on, and the closing table what
+// became of the instance that crashes.
+func (s *simulation) say(event, note string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.event = fmt.Sprintf(format, args...)
+	s.event, s.note = event, fmt.Sprintf(note, args...)
 }

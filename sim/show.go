@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -58,33 +57,4 @@ func terminal(w io.Writer) bool {
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-// table tells what happened.
-func (s *simulation) table(w io.Writer, up time.Duration) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(cells ...any) { _, _ = fmt.Fprintln(t, fmt.Sprint(cells...)+"\t") }
-	row("role\tinstance\tcalls\terrors\tp50\tp99\tlongest")
-	for i := len(s.hosts) - 1; i >= 0; i-- {
-		for _, host := range s.hosts[i] {
-			role, _, _ := parse(host)
-			row(role, "\t", host, cells(s.tallies[host]))
-		}
-	}
-	row("users\t", cells(&s.users))
-	_ = t.Flush() // as for the lines: stdout may be closed
-	_, _ = fmt.Fprintf(w, "\n%d instances up in %v; %d calls, %d lost\n", len(s.tallies), round(up), s.users.Calls(), s.users.Failed())
-}
-
-func cells(t *Tally) string {
-	return fmt.Sprintf("\t%d\t%d\t%v\t%v\t%v", t.Calls(), t.Failed(), round(t.Quantile(0.5)), round(t.Quantile(0.99)), round(t.Longest()))
-}
-
-// round keeps three digits of a duration.
-func round(d time.Duration) time.Duration {
-	unit := time.Duration(1)
-	for d/unit >= 1000 {
-		unit *= 10
-	}
-	return d.Round(unit)
 }

@@ -55,6 +55,7 @@ func NewFleet(ground Ground, node app.Config) *Fleet {
 
 // Start starts the instance that a host is named after ("greeter-2"), and
 // returns when its callers can find it, or with what kept it from starting.
+// Where ctx ends first it goes on starting, for Stop or Close to end.
 func (f *Fleet) Start(ctx context.Context, name string) error {
 	h, err := f.launch(name)
 	if err != nil {
@@ -64,6 +65,7 @@ func (f *Fleet) Start(ctx context.Context, name string) error {
 	case <-h.node.Started():
 		return nil
 	case <-h.ended:
+		f.forget(name, h)
 		return fmt.Errorf("start %s: %w", name, cmpErr(h.err, errors.New("it ended at once")))
 	case <-ctx.Done():
 		return fmt.Errorf("start %s: %w", name, ctx.Err())
@@ -104,6 +106,7 @@ func (f *Fleet) launch(name string) (*host, error) {
 	}
 	cfg := f.node
 	cfg.Fabric, cfg.Run, cfg.First = f.ground, map[string]int{role: 1}, number
+	cfg.Metrics = nil // one registry cannot hold two starts of one host
 	node, err := app.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -156,23 +159,26 @@ func (f *Fleet) Close() error {
 	var all error
 	for _, role := range f.node.Roles {
 		var stopping sync.WaitGroup
-		errs := make([]error, 0)
-		var mu sync.Mutex
-		for _, name := range f.Up() {
-			if r, _, _ := parse(name); r != role.Name {
-				continue
+		up := f.Up()
+		errs := make([]error, len(up))
+		for i, name := range up {
+			if r, _, _ := parse(name); r == role.Name {
+				stopping.Go(func() { errs[i] = f.Stop(name) })
 			}
-			stopping.Go(func() {
-				err := f.Stop(name)
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, err)
-			})
 		}
 		stopping.Wait()
 		all = errors.Join(all, errors.Join(errs...))
 	}
 	return all
+}
+
+// forget takes an instance that ended by itself off the list.
+func (f *Fleet) forget(name string, h *host) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.hosts[name] == h {
+		delete(f.hosts, name)
+	}
 }
 
 // Up lists the hosts that run an instance, sorted.

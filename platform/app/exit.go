@@ -56,7 +56,7 @@ func Report(w io.Writer, err error) (code int) {
 		return ExitClean
 	}
 	text := strings.ReplaceAll(err.Error(), "\n", "\napp: ") // several errors, a line each
-	_, _ = fmt.Fprintf(w, "app: %s\n", text)                // nowhere to say that this failed
+	_, _ = fmt.Fprintf(w, "app: %s\n", text)                 // nowhere to say that this failed
 	if h := (*HintError)(nil); errors.As(err, &h) {
 		_, _ = fmt.Fprintf(w, "app: hint: %s\n", h.Hint)
 	}

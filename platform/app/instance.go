@@ -269,6 +269,8 @@ func (in *instance) down(leave func(context.Context)) int {
 	in.state.set(phaseDraining, nil)
 	in.server.SetServing(false)
 	leave(deadline)
+	in.server.SetServing(false) // once more: it may have come up just now
+	in.state.set(phaseDraining, nil)
 	if in.state.wasListed() {
 		drain := time.NewTimer(in.node.cfg.Drain)
 		defer drain.Stop()

@@ -15,8 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"example.com/app/platform/network"
 	"example.com/app/platform/errs"
+	"example.com/app/platform/network"
 	"example.com/app/platform/proxy"
 )
 

@@ -81,13 +81,8 @@ func patience(err error, ttl time.Duration) time.Duration {
 	return min(ttl/3, 4*time.Second)
 }
 
-// report passes a change of fate on.
+// report passes a change of fate on. Who registered logs it, or does not.
 func (a *announcement) report(err error) {
-	if err != nil {
-		a.registry.config.Log.Warn("instance is not listed", "id", a.ID, "role", a.Role, "err", err)
-	} else {
-		a.registry.config.Log.Info("instance is listed", "id", a.ID, "role", a.Role)
-	}
 	if a.Report != nil {
 		a.Report(err)
 	}

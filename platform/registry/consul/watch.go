@@ -211,7 +211,7 @@ func (w *watch) fail(err error) {
 	kept := len(w.now.set)
 	w.mu.Unlock()
 	if news {
-		w.registry.config.Log.Warn("consul does not answer", "role", w.role, "kept", kept, "err", err)
+		w.registry.config.Log.Warn("consul does not answer", "role", w.role, "kept", kept, "error", err)
 	}
 }
 
