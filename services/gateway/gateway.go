@@ -41,13 +41,15 @@ func New(env *app.Env) (app.Service, error) {
 			return nil, err
 		}
 		routes = append(routes, transcode.Routes{Name: role.Name, Register: role.HTTP, Conn: conn})
-		documents = append(documents, role.OpenAPI)
+		if len(role.OpenAPI) > 0 {
+			documents = append(documents, role.OpenAPI)
+		}
 	}
 	api, err := transcode.New(context.Background(), transcode.Config{}, routes...)
 	if err != nil {
 		return nil, err
 	}
-	document, err := transcode.Document(transcode.Info{Title: "The system", Version: env.Version}, documents...)
+	document, err := transcode.Document(transcode.Info{Title: "app", Version: env.Version}, documents...)
 	if err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)
 	}
