@@ -172,6 +172,9 @@ func (s *simulation) run(ctx context.Context, out, progress io.Writer) error {
 // ends.
 func (s *simulation) start(ctx context.Context) error {
 	for _, name := range flat(s.hosts) {
+		if ctx.Err() != nil {
+			return nil
+		}
 		if err := s.fleet.Start(ctx, name); err != nil && ctx.Err() == nil {
 			return err
 		}

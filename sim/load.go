@@ -149,6 +149,17 @@ func LoadOf(roles []app.Role) []string {
 // Run sends the load as one user, and returns when the last answer is there.
 // Each request is told to done, which may be called from many goroutines.
 func (l Load) Run(ctx context.Context, u *User, done func(request string, took time.Duration, err error)) {
+	l.Each(ctx, func(request string) {
+		method, path, _ := strings.Cut(request, " ")
+		begin := time.Now()
+		_, err := u.Do(ctx, method, path, "")
+		done(request, time.Since(begin), err)
+	})
+}
+
+// Each calls send for each request when it is due, on a goroutine of its own,
+// until ctx ends, and returns when the last call has.
+func (l Load) Each(ctx context.Context, send func(request string)) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	start := time.Now()
@@ -165,12 +176,6 @@ func (l Load) Run(ctx context.Context, u *User, done func(request string, took t
 		case <-ctx.Done():
 			return
 		}
-		request := l.Requests[i%len(l.Requests)]
-		asking.Go(func() {
-			method, path, _ := strings.Cut(request, " ")
-			begin := time.Now()
-			_, err := u.Do(ctx, method, path, "")
-			done(request, time.Since(begin), err)
-		})
+		asking.Go(func() { send(l.Requests[i%len(l.Requests)]) })
 	}
 }

@@ -24,6 +24,7 @@ type httpServer struct {
 	inFlight atomic.Int64
 	draining atomic.Bool
 	served   atomic.Bool
+	fresh    fresh
 	cut      context.CancelFunc // ends the contexts of all requests
 }
 
@@ -37,6 +38,7 @@ func newHTTPServer(in *instance, handler http.Handler) *httpServer {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(in.env.Log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return life },
+		ConnState:         s.fresh.note,
 	}
 	return s
 }
@@ -98,6 +100,8 @@ func (s *httpServer) InFlight() int { return int(s.inFlight.Load()) }
 // when ctx ends. It returns the number that was cut.
 func (s *httpServer) Stop(ctx context.Context) int {
 	defer s.cut()
+	patience := time.AfterFunc(time.Second, s.fresh.close)
+	defer patience.Stop()
 	if s.http.Shutdown(ctx) == nil && s.idle(ctx) {
 		return 0
 	}

@@ -61,8 +61,12 @@ func (in *instance) prepare(ctx context.Context) error {
 			network, shared = edge, true // one host, whatever the fabric is
 		}
 		in.server = newHTTPServer(in, handler)
-	} else if in.server, err = in.newRPCServer(); err != nil {
-		return fmt.Errorf("start %s: %w", in.host, err)
+	} else {
+		calls := in.newRPCServer()
+		in.server = calls
+		if len(calls.Services()) == 0 {
+			return fmt.Errorf("start %s: the role registers no gRPC service and is no http.Handler", in.host)
+		}
 	}
 	up := 0
 	if shared {
@@ -289,6 +293,11 @@ func (in *instance) down(leave func(context.Context)) int {
 
 // close ends an instance that was prepared and never ran.
 func (in *instance) close() {
+	if in.server != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		in.server.Stop(ctx) // it has goroutines before it serves
+	}
 	if in.ln != nil {
 		_ = in.ln.Close()
 	}

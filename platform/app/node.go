@@ -161,6 +161,9 @@ func (n *Node) Run(ctx context.Context) error {
 		for _, in := range n.instances {
 			in.close()
 		}
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil // told to stop before it was up
+		}
 		return err
 	}
 	var group run.Group

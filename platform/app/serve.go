@@ -3,33 +3,12 @@ package app
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
-
-	"example.com/app/platform/network"
-	"example.com/app/platform/proxy"
-	"example.com/app/platform/registry"
-	"example.com/app/platform/registry/consul"
-	"example.com/app/platform/telemetry"
 )
-
-// serving is what `app serve` was asked for.
-type serving struct {
-	roles, replicas, peers, routes, work []string
-	registry, network                    string
-	grpc, http, admin, advertise, zone   string
-	drain, grace                         time.Duration
-	log, logLevel                        string
-}
 
 // ServeCommand is `app serve`: the roles, of a system made of all of these, in
 // this process.
@@ -67,26 +46,13 @@ that may be repeated take several values there, separated by ";".`,
 			if err != nil {
 				return err
 			}
+			if cfg.Name, err = os.Hostname(); err != nil {
+				return fmt.Errorf("name this machine: %w", err)
+			}
 			return explain(serve(cmd.Context(), cfg))
 		},
 	}
-	f := cmd.Flags()
-	f.StringSliceVar(&s.roles, "role", nil, "roles to run, separated by commas, or all")
-	f.StringSliceVar(&s.replicas, "replicas", nil, "instances of a role in this process, as in greeter=3 (may be repeated)")
-	f.StringVar(&s.registry, "registry", "auto", "where instances are found: memory, consul, static; auto is memory for all, else consul")
-	f.StringVar(&s.network, "network", "auto", "how instances talk: memory, tcp; auto is memory with a memory registry, else tcp")
-	f.StringArrayVar(&s.peers, "peer", nil, "an instance for --registry=static, as in greeter=10.0.0.7:50051 (may be repeated)")
-	f.StringVar(&s.grpc, "grpc", ":50051", "address for gRPC; over TCP each further instance takes the next port; :0 takes free ones")
-	f.StringVar(&s.http, "http", ":8080", "address of the gateway")
-	f.StringVar(&s.admin, "admin", "127.0.0.1:9090", "address for health, metrics and profiles; empty: none")
-	f.StringVar(&s.advertise, "advertise", "", "host that others dial; default: where it listens, or this machine's private address")
-	f.StringVar(&s.zone, "zone", "", "failure domain of this process")
-	f.StringArrayVar(&s.routes, "route", nil, "HTTP prefix that the gateway proxies to a service of the registry, as in /shop=shop (may be repeated)")
-	f.StringArrayVar(&s.work, "work", nil, "modelled work of a role: time per call, workers, waiting calls, as in greeter=20ms,workers=8 (may be repeated)")
-	f.DurationVar(&s.drain, "drain", 5*time.Second, "how long to answer after leaving the registry; default 0s where all is in memory")
-	f.DurationVar(&s.grace, "grace", 30*time.Second, "how long a stop may take for one instance before calls are cut")
-	f.StringVar(&s.log, "log", "auto", "log format: text, json (Elastic Common Schema); auto is text on a terminal")
-	f.StringVar(&s.logLevel, "log-level", "info", "lowest level that is logged: debug, info, warn, error")
+	s.flags(cmd.Flags())
 	complete(cmd, "role", func() []string { return append([]string{"all"}, names(all)...) })
 	complete(cmd, "registry", func() []string { return []string{"auto", "memory", "consul", "static"} })
 	complete(cmd, "network", func() []string { return []string{"auto", "memory", "tcp"} })
@@ -116,115 +82,6 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usage("%s takes flags only, not %q", cmd.CommandPath(), args[0])
 	}
-	return nil
-}
-
-// config turns flags into a Config, or into an error that says which is wrong.
-func (s *serving) config(all []Role, version string, stderr io.Writer, drainSet bool) (Config, error) {
-	if len(s.roles) == 0 {
-		return Config{}, &UsageError{&HintError{fmt.Errorf("which role? --role is missing"), "app serve --role=all runs the whole system; `app roles` lists the roles"}}
-	}
-	run, err := Pick(all, s.roles)
-	if err != nil {
-		return Config{}, err
-	}
-	whole := slices.Contains(s.roles, "all")
-	cfg := Config{
-		Roles: all, Version: version, Zone: s.zone,
-		GRPC: s.grpc, HTTP: s.http, Admin: s.admin, Advertise: s.advertise,
-		Drain: s.drain, Grace: s.grace, Edge: new(network.TCP),
-		Metrics: prometheus.NewRegistry(),
-	}
-	if cfg.Run, err = Counts(all, run, whole, s.replicas); err != nil {
-		return Config{}, err
-	}
-	if cfg.Log, err = s.newLog(stderr, version); err != nil {
-		return Config{}, &UsageError{err}
-	}
-	if cfg.Work, err = ParseWork(all, s.work); err != nil {
-		return Config{}, err
-	}
-	if cfg.Routes, err = proxy.ParseRoutes(s.routes); err != nil {
-		return Config{}, usage("--route: %w", err)
-	}
-	for _, addr := range []string{s.grpc, s.http, s.admin} {
-		if _, _, err := net.SplitHostPort(addr); err != nil && addr != "" {
-			return Config{}, usage("%w: want host:port or :port", err)
-		}
-	}
-	if s.drain < 0 || s.grace <= 0 {
-		return Config{}, usage("--drain must be 0s or more, --grace above 0s")
-	}
-	if cfg.Name, err = os.Hostname(); err != nil {
-		return Config{}, fmt.Errorf("name this machine: %w", err)
-	}
-	return cfg, s.ground(&cfg, whole, drainSet)
-}
-
-func (s *serving) newLog(stderr io.Writer, version string) (*slog.Logger, error) {
-	cfg := telemetry.LogConfig{Format: s.log, Service: "app", Version: version}
-	if err := cfg.Level.UnmarshalText([]byte(s.logLevel)); err != nil {
-		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", s.logLevel)
-	}
-	if s.log == "auto" {
-		cfg.Format = "json"
-		if f, ok := stderr.(*os.File); ok {
-			if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-				cfg.Format = "text"
-			}
-		}
-	}
-	return telemetry.NewLog(stderr, cfg)
-}
-
-// ground chooses the registry and the network.
-func (s *serving) ground(cfg *Config, whole, drainSet bool) error {
-	kind := s.registry
-	if kind == "auto" {
-		kind = "consul"
-		if whole {
-			kind = "memory"
-		}
-	}
-	memory := Memory()
-	tcp := One(nil, new(network.TCP))
-	var registries, networks Fabric = memory, tcp
-	var err error
-	switch kind {
-	case "memory":
-	case "consul":
-		registries, err = Consul(consul.Config{Log: cfg.Log, Metrics: cfg.Metrics})
-		if err != nil {
-			return &HintError{err, "CONSUL_HTTP_ADDR and its kin say where Consul is and how to talk to it"}
-		}
-	case "static":
-		var peers registry.Static
-		for _, text := range s.peers {
-			peer, err := registry.ParsePeer(text)
-			if err != nil {
-				return usage("--peer: %w", err)
-			}
-			peers = append(peers, peer)
-		}
-		registries = One(peers, nil)
-	default:
-		return usage("--registry %q: want auto, memory, consul or static", s.registry)
-	}
-	if len(s.peers) > 0 && kind != "static" {
-		return usage("--peer needs --registry=static")
-	}
-	switch {
-	case s.network == "memory" || s.network == "auto" && kind == "memory":
-		networks = memory
-		if !drainSet {
-			cfg.Drain = 0 // who is in this process hears of it at once
-		}
-	case s.network == "tcp" || s.network == "auto":
-		cfg.Spread = true
-	default:
-		return usage("--network %q: want auto, memory or tcp", s.network)
-	}
-	cfg.Fabric = Mix(registries, networks)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -43,7 +42,7 @@ func (in *instance) id() string {
 }
 
 // newRPCServer makes the instance's gRPC server, its service registered.
-func (in *instance) newRPCServer() (*rpc.Server, error) {
+func (in *instance) newRPCServer() *rpc.Server {
 	cfg := rpc.ServerConfig{
 		Log:     in.env.Log,
 		Metrics: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram()),
@@ -55,10 +54,7 @@ func (in *instance) newRPCServer() (*rpc.Server, error) {
 	}
 	s := rpc.NewServer(cfg)
 	in.service.Register(s)
-	if len(s.Services()) == 0 {
-		return nil, errors.New("the role registers no gRPC service and is no http.Handler")
-	}
-	return s, nil
+	return s
 }
 
 func (in *instance) workers() *resilience.Workers {

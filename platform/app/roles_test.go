@@ -1,0 +1,72 @@
+package app
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+)
+
+// describable is a system of roles that can be built.
+func describable() []Role {
+	front := serves("front", web{http.HandlerFunc(greeting)}, "back", "aside")
+	front.Doc, front.Replicas = "answers people", 2
+	back := serves("back", new(echo))
+	back.Doc = "answers front"
+	aside := serves("aside", new(echo))
+	aside.Extra = true
+	return []Role{front, back, aside}
+}
+
+func TestDescribeSeesWhatARoleDials(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		got, err := Describe(describable(), "v1")
+		require.NoError(t, err)
+		require.Equal(t, []RoleInfo{
+			{Name: "front", Does: "answers people", Needs: []string{"aside", "back"}, Replicas: 2, InAll: true},
+			{Name: "back", Does: "answers front", Needs: []string{}, Replicas: 1, InAll: true},
+			{Name: "aside", Needs: []string{}, Replicas: 1},
+		}, got)
+	})
+}
+
+func TestDescribeLeavesNothingBehind(t *testing.T) {
+	bubble(t, func(t *testing.T) { // the end of the bubble proves it
+		var conn *grpc.ClientConn
+		role := Role{Name: "a", New: func(env *Env) (Service, error) {
+			var err error
+			if conn, err = env.Dial("b"); err != nil {
+				return nil, err
+			}
+			conn.Connect() // a role that cannot wait
+			return nil, errors.New("no key to sign with")
+		}}
+		_, err := Describe([]Role{role}, "v1")
+		require.EqualError(t, err, "describe a: no key to sign with")
+		require.Equal(t, "SHUTDOWN", conn.GetState().String())
+	})
+}
+
+func TestRolesAreATable(t *testing.T) {
+	text, err := program("roles")
+	require.NoError(t, err)
+	require.Equal(t, `ROLE   REPLICAS  IN ALL  NEEDS        DOES
+front  2         yes     aside, back  answers people
+back   1         yes     -            answers front
+aside  1         no      -            
+`, text)
+}
+
+func TestRolesAreJSON(t *testing.T) {
+	text, err := program("roles", "-o", "json")
+	require.NoError(t, err)
+	var got []map[string]any
+	require.NoError(t, json.Unmarshal([]byte(text), &got))
+	require.Equal(t, map[string]any{
+		"name": "front", "does": "answers people", "needs": []any{"aside", "back"}, "replicas": 2.0, "in_all": true,
+	}, got[0])
+	require.Equal(t, []any{}, got[1]["needs"], "a list, also when it is empty")
+}

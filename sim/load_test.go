@@ -1,0 +1,172 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+
+	"example.com/app/platform/app"
+)
+
+// A heard request is one that Load told of.
+type heard struct {
+	request  string
+	begin    time.Duration // since the load began
+	took     time.Duration
+	answered bool
+}
+
+// run sends a load and returns every request, and how long all of it took.
+func run(ctx context.Context, l Load, u *User) ([]heard, time.Duration) {
+	var mu sync.Mutex
+	var all []heard
+	begin := time.Now()
+	l.Run(ctx, u, func(request string, took time.Duration, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, heard{request, time.Since(begin) - took, took, err == nil})
+	})
+	return all, time.Since(begin)
+}
+
+func TestLoadKeepsItsRate(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, ground := fleet(t, app.Config{})
+		startAll(t, f, "greeter-1", "gateway-1")
+		u := user(t, ground)
+		_, err := u.Get(t.Context(), "/warm")
+		require.NoError(t, err)
+		all, took := run(t.Context(), Load{Requests: []string{"GET /a", "GET /b", "GET /c"}, Rate: 30, Duration: 10 * time.Second}, u)
+		require.Len(t, all, 300)
+		require.Less(t, took, 10*time.Second)
+		turns := make(map[string]int)
+		due := make(map[time.Duration]bool)
+		for i, h := range all {
+			require.True(t, h.answered, "request %d", i)
+			turns[h.request]++
+			due[h.begin] = true
+		}
+		require.Equal(t, map[string]int{"GET /a": 100, "GET /b": 100, "GET /c": 100}, turns)
+		for i := range 300 {
+			require.True(t, due[time.Duration(float64(i)/30*float64(time.Second))], "request %d was not sent when it was due", i)
+		}
+	})
+}
+
+func TestLoadDoesNotWaitForSlowAnswers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		work, err := app.ParseWork(system(), []string{"greeter=5s"})
+		require.NoError(t, err)
+		f, ground := fleet(t, app.Config{Work: work})
+		startAll(t, f, "greeter-1", "gateway-1")
+		all, took := run(t.Context(), Load{Requests: []string{"GET /a"}, Rate: 10, Duration: time.Second}, user(t, ground))
+		require.Len(t, all, 10)
+		for _, h := range all {
+			require.Less(t, h.begin, time.Second, "it was sent when it was due")
+			require.Equal(t, 5*time.Second, h.took)
+		}
+		require.Equal(t, 5900*time.Millisecond, took, "the last answer is waited for")
+	})
+}
+
+func TestLoadEndsWithItsContext(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, took := run(ctx, Load{Requests: []string{"GET /a"}, Rate: 10, Duration: time.Hour}, user(t, app.Memory()))
+		require.Equal(t, time.Second, took)
+	})
+}
+
+func TestLoadOfIsWhatRolesSay(t *testing.T) {
+	require.Equal(t, []string{"GET /a", "GET /b"}, LoadOf(system()))
+}
+
+func TestUserAsksTheGatewaysInTurn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, ground := fleet(t, app.Config{})
+		startAll(t, f, "greeter-1", "gateway-1", "gateway-2", "gateway-3")
+		u := user(t, ground)
+		synctest.Wait()
+		asked := make(map[string]int)
+		for range 30 {
+			who, err := u.Get(t.Context(), "/a")
+			require.NoError(t, err)
+			asked[who[:len("gateway-1")]]++
+		}
+		require.Equal(t, map[string]int{"gateway-1": 10, "gateway-2": 10, "gateway-3": 10}, asked)
+	})
+}
+
+func TestUserWaitsForTheFirstGateway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, ground := fleet(t, app.Config{})
+		u := user(t, ground)
+		answer := make(chan error, 1)
+		go func() { _, err := u.Get(context.Background(), "/a"); answer <- err }()
+		time.Sleep(5 * time.Second)
+		require.Empty(t, answer)
+		startAll(t, f, "greeter-1", "gateway-1")
+		require.NoError(t, <-answer)
+	})
+}
+
+func TestUserGivesUpWhenThereIsNoGateway(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := user(t, app.Memory()).Get(ctx, "/a")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "find a gateway: ")
+	})
+}
+
+func TestUserTellsOfAnswersThatAreNoSuccess(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, ground := fleet(t, app.Config{WaitNeeds: time.Second})
+		startAll(t, f, "gateway-1")
+		_, err := user(t, ground).Get(t.Context(), "/a")
+		var status *StatusError
+		require.ErrorAs(t, err, &status)
+		require.Equal(t, 503, status.Status)
+		require.True(t, strings.HasPrefix(err.Error(), "GET /a: 503 {"), err.Error())
+		require.Contains(t, status.Body, "greeter has no instance in the registry")
+	})
+}
+
+func TestUserSendsBodiesAsJSON(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		mirror := app.Role{Name: "gateway", New: func(*app.Env) (app.Service, error) { return page{}, nil }}
+		f, ground := fleet(t, app.Config{Roles: []app.Role{mirror}})
+		startAll(t, f, "gateway-1")
+		u := user(t, ground)
+		text, err := u.Do(t.Context(), http.MethodPost, "/x", `{"name":"Ada"}`)
+		require.NoError(t, err)
+		require.Equal(t, "POST /x application/json 14", text)
+		text, err = u.Do(t.Context(), http.MethodDelete, "/y", "")
+		require.NoError(t, err)
+		require.Equal(t, "DELETE /y  0", text)
+		_, err = u.Do(t.Context(), "NO METHOD", "/y", "")
+		require.False(t, errors.As(err, new(*StatusError)))
+		require.Error(t, err)
+	})
+}
+
+// page is a gateway that tells what it was asked.
+type page struct{}
+
+// Register adds nothing.
+func (page) Register(grpc.ServiceRegistrar) {}
+
+func (page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintf(w, "%s %s %s %d", r.Method, r.URL.Path, r.Header.Get("Content-Type"), r.ContentLength)
+}

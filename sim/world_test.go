@@ -1,0 +1,104 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/interop/grpc_testing"
+
+	"example.com/app/platform/app"
+	"example.com/app/platform/transcode"
+)
+
+// echo is the greeter of these tests.
+type echo struct {
+	grpc_testing.UnimplementedTestServiceServer
+}
+
+func (e echo) Register(s grpc.ServiceRegistrar) { grpc_testing.RegisterTestServiceServer(s, e) }
+
+func (echo) EmptyCall(context.Context, *grpc_testing.Empty) (*grpc_testing.Empty, error) {
+	return new(grpc_testing.Empty), nil
+}
+
+// door is their gateway: it asks the greeter, and says who it is.
+type door struct {
+	greeter grpc_testing.TestServiceClient
+	host    string
+}
+
+func (*door) Register(grpc.ServiceRegistrar) {}
+
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var err error
+	for range 3 { // the call may be repeated, and somebody may just have crashed
+		if _, err = d.greeter.EmptyCall(r.Context(), new(grpc_testing.Empty)); err == nil {
+			fmt.Fprint(w, d.host)
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-r.Context().Done():
+		}
+	}
+	transcode.WriteError(w, r, err)
+}
+
+// system is two roles that users can ask.
+func system() []app.Role {
+	return []app.Role{
+		{Name: "gateway", New: func(env *app.Env) (app.Service, error) {
+			conn, err := env.Dial("greeter")
+			return &door{grpc_testing.NewTestServiceClient(conn), env.Instance}, err
+		}},
+		{Name: "greeter", Replicas: 2, Load: []string{"GET /a", "GET /b"}, New: func(*app.Env) (app.Service, error) { return echo{}, nil }},
+		{Name: "spare", Extra: true, New: func(*app.Env) (app.Service, error) { return echo{}, nil }},
+	}
+}
+
+// bubble runs a test under virtual time. What it leaves behind fails it.
+func bubble(t *testing.T, f func(*testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}
+
+// fleet is one in memory, which is closed when the test ends.
+func fleet(t *testing.T, cfg app.Config) (*Fleet, *app.MemoryFabric) {
+	t.Helper()
+	ground := app.Memory()
+	if cfg.Roles == nil {
+		cfg.Roles = system()
+	}
+	f := NewFleet(ground, cfg)
+	t.Cleanup(func() { _ = f.Close() })
+	return f, ground
+}
+
+// startAll starts hosts one after the other.
+func startAll(t *testing.T, f *Fleet, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		require.NoError(t, f.Start(t.Context(), name))
+	}
+}
+
+// user is somebody outside, who follows the gateways until the test ends.
+func user(t *testing.T, ground app.Fabric) *User {
+	t.Helper()
+	reg, net := ground.Host("user")
+	u := NewUser(net, 10*time.Second)
+	ctx, stop := context.WithCancel(context.Background())
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		u.Run(ctx, reg)
+	}()
+	t.Cleanup(func() { stop(); <-over })
+	return u
+}
