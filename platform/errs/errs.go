@@ -152,8 +152,8 @@ type Error struct {
 // Error is the text that the caller of a service sees.
 func (e *Error) Error() string { return e.err.Error() }
 
-// Unwrap is what stays in this process.
-func (e *Error) Unwrap() error { return errors.Unwrap(e.err) }
+// Unwrap leads to what stays in this process, be it one error or several.
+func (e *Error) Unwrap() error { return e.err }
 
 // Because adds a reason in UPPER_SNAKE_CASE that programs may compare, and
 // pairs of key and value that belong to it (ErrorInfo of AIP-193).

@@ -148,11 +148,14 @@ func handOn(ctx context.Context) context.Context {
 // was retried where it happened, so our own callers must not retry it again:
 // three layers of four attempts would make 64.
 type downstream struct {
-	error
+	cause  error
 	status *status.Status
 }
 
-func (d downstream) Unwrap() error              { return d.error }
+// Error is the text of the status: a handler that wraps the error hands its
+// text to the caller, and the cause must stay here.
+func (d downstream) Error() string              { return d.status.Message() }
+func (d downstream) Unwrap() error              { return d.cause }
 func (d downstream) GRPCStatus() *status.Status { return d.status }
 
 // mark makes a downstream error of UNAVAILABLE. Where gRPC itself made it, the

@@ -165,5 +165,8 @@ func (s *Server) tell(ctx context.Context, method string, start time.Time, err e
 	if err != nil {
 		attrs = append(attrs, slog.Any("error", err))
 	}
+	if d := (downstream{}); errors.As(err, &d) {
+		attrs = append(attrs, slog.Any("cause", d.cause))
+	}
 	s.cfg.Log.LogAttrs(ctx, level, "call", attrs...)
 }

@@ -89,6 +89,7 @@ func NewServer(cfg ServerConfig) *Server {
 		grpc.MaxConcurrentStreams(s.cfg.MaxStreams),
 		grpc.MaxRecvMsgSize(s.cfg.MaxMessage),
 		grpc.MaxHeaderListSize(s.cfg.MaxHeaders),
+		grpc.NumStreamWorkers(handlers),
 		grpc.ConnectionTimeout(s.cfg.Handshake),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time: 30 * time.Second, Timeout: 10 * time.Second,
@@ -129,8 +130,18 @@ func (s *Server) SetServing(serving bool) { s.health.set(serving) }
 // InFlight is the number of calls that are being answered, health apart.
 func (s *Server) InFlight() int { return int(s.inFlight.Load()) }
 
+// handlers is the number of goroutines kept for calls. Their stacks have grown
+// already: growing one for each call costs more than all our checks. Calls
+// beyond them get a goroutine of their own.
+const handlers = 16
+
+// heed is how long a handler has to notice that its call was cut. One that
+// never notices must not keep the process from ending.
+const heed = time.Second
+
 // Stop takes no new calls, lets those in flight end, and cuts what is left
-// when ctx ends. It returns the number of calls that were cut.
+// when ctx ends. It returns the number of calls that were cut. Their handlers
+// have ended by then, but for those that do not heed their context.
 func (s *Server) Stop(ctx context.Context) int {
 	s.health.end()
 	ended := make(chan struct{})
@@ -144,7 +155,12 @@ func (s *Server) Stop(ctx context.Context) int {
 	case <-ctx.Done():
 		cut = s.InFlight()
 		s.grpc.Stop()
-		<-ended
+		patience := time.NewTimer(heed)
+		defer patience.Stop()
+		select {
+		case <-ended:
+		case <-patience.C:
+		}
 	}
 	return cut
 }

@@ -13,6 +13,7 @@ import (
 	"example.com/app/platform/app"
 	"example.com/app/platform/proxy"
 	"example.com/app/platform/transcode"
+	"example.com/app/platform/transcode/openapi"
 )
 
 // Role is the way in.
@@ -49,7 +50,7 @@ func New(env *app.Env) (app.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	document, err := transcode.Document(transcode.Info{Title: "app", Version: env.Version}, documents...)
+	document, err := openapi.Document(openapi.Info{Title: "app", Version: env.Version}, documents...)
 	if err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)
 	}
@@ -62,11 +63,11 @@ func New(env *app.Env) (app.Service, error) {
 	mux := http.NewServeMux()
 	mux.Handle("/", api)
 	mux.Handle("GET /{$}", http.RedirectHandler("/docs", http.StatusFound))
-	spec, err := transcode.Spec(document)
+	spec, err := openapi.Spec(document)
 	if err != nil {
 		return nil, err
 	}
-	docs, err := transcode.Docs("/openapi.json")
+	docs, err := openapi.Docs("/openapi.json")
 	if err != nil {
 		return nil, err
 	}
