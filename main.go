@@ -9,19 +9,19 @@ package main
 import (
 	"os"
 
-	"example.com/app/platform/app"
+	"example.com/app/platform/command"
 	"example.com/app/services"
 	"example.com/app/sim"
 )
 
 func main() {
-	version := app.Version()
-	root := app.RootCommand(version)
+	version := command.BuildVersion()
+	root := command.Root(version)
 	root.AddCommand(
-		app.ServeCommand(services.All, version),
-		app.RolesCommand(services.All, version),
-		app.VersionCommand(version),
+		command.Serve(services.All, version),
+		command.Roles(services.All, version),
+		command.Version(version),
 		sim.Command(services.All, version),
 	)
-	os.Exit(app.Report(os.Stderr, root.Execute()))
+	os.Exit(command.Report(os.Stderr, root.Execute()))
 }

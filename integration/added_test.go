@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/interop/grpc_testing"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/command"
 	"example.com/app/services"
 	"example.com/app/services/phrasebook/phrasebookpb"
 )
@@ -48,7 +49,7 @@ func TestAnAddedRoleNeedsALineAndNothingElse(t *testing.T) {
 		infos, err := app.Describe(all, "v1")
 		require.NoError(t, err)
 		require.Equal(t, app.RoleInfo{Name: "added", Does: "is new here", Needs: []string{"phrasebook"}, Replicas: 1, InAll: true}, infos[len(infos)-1])
-		picked, err := app.Pick(all, []string{"all"})
+		picked, err := command.Pick(all, []string{"all"})
 		require.NoError(t, err)
 		require.Equal(t, "added", picked[len(picked)-1].Name, "part of --role=all")
 	})

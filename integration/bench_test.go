@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/command"
 	"example.com/app/services"
 	"example.com/app/sim"
 )
@@ -16,9 +17,9 @@ import (
 // process, from nothing to the first greeting over HTTP, and down again: the
 // time reported is that of the way up.
 func BenchmarkStartToFirstAnswer(b *testing.B) {
-	roles, err := app.Pick(services.All, []string{"all"})
+	roles, err := command.Pick(services.All, []string{"all"})
 	require.NoError(b, err)
-	counts, err := app.Counts(services.All, roles, true, nil)
+	counts, err := command.Counts(services.All, roles, true, nil)
 	require.NoError(b, err)
 	for b.Loop() {
 		fabric := app.Memory()

@@ -53,7 +53,7 @@ type exception struct {
 func exceptions() []exception {
 	return []exception{
 		{"platform/network/*.go", []string{"net.*"}, "it is the network"},
-		{"platform/app/serve*.go", []string{"os/signal.*", "os.*", "runtime.*", "log/slog.*"}, "it is the command: it meets the process and the machine so that nobody else has to"},
+		{"platform/command/*.go", []string{"os/signal.*", "os.*", "runtime.*", "log/slog.*"}, "it is the command: it meets the process and the machine so that nobody else has to"},
 		{"platform/app/admin*.go", []string{"net/http/pprof.*", "runtime.*"}, "profiles are served on the admin listener alone"},
 		{"platform/telemetry/*.go", []string{"net/http/pprof.*", "runtime.*"}, "it makes what the admin listener serves"},
 	}

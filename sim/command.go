@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/command"
 )
 
 // options is what `app sim` was asked for.
@@ -43,12 +44,12 @@ Exit code 1 when a call was lost.`,
   app sim --crash=none --work=greeter=20ms,workers=2    overload two slow greeters`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return &app.UsageError{Err: fmt.Errorf("app sim takes flags only, not %q", args[0])}
+				return &command.UsageError{Err: fmt.Errorf("app sim takes flags only, not %q", args[0])}
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := app.FromEnv(cmd, os.LookupEnv); err != nil {
+			if err := command.FromEnv(cmd, os.LookupEnv); err != nil {
 				return err
 			}
 			s, err := o.simulation(all)
@@ -90,17 +91,17 @@ type simulation struct {
 
 func (o options) simulation(all []app.Role) (*simulation, error) {
 	if o.rate <= 0 || o.rate > 100_000 || o.duration <= 0 || o.down < 0 {
-		return nil, &app.UsageError{Err: errors.New("--rate must be above 0 and at most 100000, --duration above 0s, --down 0s or more")}
+		return nil, &command.UsageError{Err: errors.New("--rate must be above 0 and at most 100000, --duration above 0s, --down 0s or more")}
 	}
-	roles, err := app.Pick(all, []string{"all"})
+	roles, err := command.Pick(all, []string{"all"})
 	if err != nil {
 		return nil, err
 	}
-	counts, err := app.Counts(all, roles, true, o.replicas)
+	counts, err := command.Counts(all, roles, true, o.replicas)
 	if err != nil {
 		return nil, err
 	}
-	work, err := app.ParseWork(all, o.work)
+	work, err := command.ParseWork(all, o.work)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func (o options) simulation(all []app.Role) (*simulation, error) {
 		s.hosts = append([][]string{hosts}, s.hosts...)
 	}
 	if o.crash != "none" && s.tallies[o.crash] == nil {
-		return nil, &app.UsageError{Err: &app.HintError{Err: fmt.Errorf("--crash: there is no instance %q", o.crash), Hint: "the instances are " + strings.Join(flat(s.hosts), ", ") + "; none crashes none"}}
+		return nil, &command.UsageError{Err: &command.HintError{Err: fmt.Errorf("--crash: there is no instance %q", o.crash), Hint: "the instances are " + strings.Join(flat(s.hosts), ", ") + "; none crashes none"}}
 	}
 	s.fleet = NewFleet(s.ground, app.Config{Roles: roles, Version: o.version, Work: work, Observe: s.observe})
 	return s, nil

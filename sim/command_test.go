@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/command"
 )
 
 // defaults are the options of a bare `app sim`.
@@ -89,7 +90,7 @@ func TestSimulationThatLosesCallsFailsWithTheFirst(t *testing.T) {
 		said, err := simulate(t.Context(), t, o)
 		require.Error(t, err)
 		require.Regexp(t, `^\d+ of 400 calls were lost, the first: GET /[ab]: GET /[ab]: 429 .*QUEUE_FULL`, err.Error())
-		require.Equal(t, app.ExitError, app.Report(&said.progress, err))
+		require.Equal(t, command.ExitError, command.Report(&said.progress, err))
 		require.Regexp(t, `400 calls, [1-9]\d+ lost`, said.out.String())
 	})
 }
@@ -145,12 +146,12 @@ func TestSimulationOptionsThatMakeNoSense(t *testing.T) {
 		c.change(&o)
 		_, err := o.simulation(system())
 		require.EqualError(t, err, c.want, name)
-		var hint *app.HintError
+		var hint *command.HintError
 		if c.hint != "" {
 			require.ErrorAs(t, err, &hint, name)
 			require.Equal(t, c.hint, hint.Hint, name)
 		}
-		require.Equal(t, app.ExitUsage, app.Report(new(strings.Builder), err), name)
+		require.Equal(t, command.ExitUsage, command.Report(new(strings.Builder), err), name)
 	}
 	_, err := defaults().simulation(system()[:1])
 	require.EqualError(t, err, "no role says what users ask for: set Load in a Role")
@@ -166,7 +167,7 @@ func TestCommandReadsFlagsAndEnvironment(t *testing.T) {
 	require.EqualError(t, cmd.Execute(), `--crash: there is no instance "somebody"`)
 	cmd.SetArgs([]string{"now"})
 	require.EqualError(t, cmd.Execute(), `app sim takes flags only, not "now"`)
-	require.ErrorAs(t, cmd.Execute(), new(*app.UsageError))
+	require.ErrorAs(t, cmd.Execute(), new(*command.UsageError))
 }
 
 func TestCommandRunsInRealTime(t *testing.T) {

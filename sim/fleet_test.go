@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/command"
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry"
 )
@@ -142,7 +143,7 @@ func TestFleetStartThatIsGivenUpGoesOn(t *testing.T) {
 
 func TestFleetCountsCallsInFlight(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		work, err := app.ParseWork(system(), []string{"greeter=1s"})
+		work, err := command.ParseWork(system(), []string{"greeter=1s"})
 		require.NoError(t, err)
 		f, ground := fleet(t, app.Config{Work: work})
 		startAll(t, f, "greeter-1", "gateway-1")
@@ -199,7 +200,7 @@ func (r leavingRegistry) Register(ctx context.Context, in registry.Registration)
 
 func TestFleetCloseTellsWhatWasCut(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		work, err := app.ParseWork(system(), []string{"greeter=1h"})
+		work, err := command.ParseWork(system(), []string{"greeter=1h"})
 		require.NoError(t, err)
 		f, ground := fleet(t, app.Config{Work: work, Grace: time.Second})
 		startAll(t, f, "greeter-1", "gateway-1")

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/command"
 )
 
 // A heard request is one that Load told of.
@@ -64,7 +65,7 @@ func TestLoadKeepsItsRate(t *testing.T) {
 
 func TestLoadDoesNotWaitForSlowAnswers(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		work, err := app.ParseWork(system(), []string{"greeter=5s"})
+		work, err := command.ParseWork(system(), []string{"greeter=5s"})
 		require.NoError(t, err)
 		f, ground := fleet(t, app.Config{Work: work})
 		startAll(t, f, "greeter-1", "gateway-1")

@@ -1,4 +1,6 @@
-package app
+// Package command is the command line of the program: flags, their environment,
+// help, hints and exit codes.
+package command
 
 import (
 	"fmt"
@@ -9,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// RootCommand is `app`: the others are added to it.
-func RootCommand(version string) *cobra.Command {
+// Root is `app`: the others are added to it.
+func Root(version string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "app",
 		Short: "A whole microservice system in one program",
@@ -42,9 +44,9 @@ that run here on your desk are the ones that run in a fleet.`,
 	return cmd
 }
 
-// Version is the program's, as the build recorded it: a tag, a commit, or
+// BuildVersion is the program's, as the build recorded it: a tag, a commit, or
 // "devel".
-func Version() string {
+func BuildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "devel"
@@ -60,8 +62,8 @@ func Version() string {
 	return "devel"
 }
 
-// VersionCommand is `app version`.
-func VersionCommand(version string) *cobra.Command {
+// Version is `app version`.
+func Version(version string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of the program",

@@ -1,4 +1,4 @@
-package app
+package command
 
 import (
 	"context"
@@ -8,11 +8,13 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"example.com/app/platform/app"
 )
 
-// ServeCommand is `app serve`: the roles, of a system made of all of these, in
+// Serve is `app serve`: the roles, of a system made of all of these, in
 // this process.
-func ServeCommand(all []Role, version string) *cobra.Command {
+func Serve(all []app.Role, version string) *cobra.Command {
 	var s serving
 	cmd := &cobra.Command{
 		Use:   "serve --role=LIST|all",
@@ -70,7 +72,7 @@ func complete(cmd *cobra.Command, flag string, values func() []string) {
 	}
 }
 
-func names(roles []Role) []string {
+func names(roles []app.Role) []string {
 	out := make([]string, len(roles))
 	for i, r := range roles {
 		out[i] = r.Name
@@ -86,8 +88,8 @@ func noArgs(cmd *cobra.Command, args []string) error {
 }
 
 // serve runs a node until the first signal, and gives up on it at the second.
-func serve(ctx context.Context, cfg Config) error {
-	node, err := New(cfg)
+func serve(ctx context.Context, cfg app.Config) error {
+	node, err := app.New(cfg)
 	if err != nil {
 		return err
 	}

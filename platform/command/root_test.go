@@ -1,4 +1,4 @@
-package app
+package command
 
 import (
 	"strings"
@@ -10,8 +10,8 @@ import (
 
 // program runs the command line and returns what it says.
 func program(args ...string) (string, error) {
-	root := RootCommand("v1.2.3")
-	root.AddCommand(ServeCommand(system(), "v1.2.3"), RolesCommand(describable(), "v1.2.3"), VersionCommand("v1.2.3"))
+	root := Root("v1.2.3")
+	root.AddCommand(Serve(system(), "v1.2.3"), Roles(describable(), "v1.2.3"), Version("v1.2.3"))
 	var out strings.Builder
 	root.SetOut(&out)
 	root.SetErr(&out)
@@ -65,7 +65,7 @@ func TestVersionIsTold(t *testing.T) {
 	text, err = program("--version")
 	require.NoError(t, err)
 	require.Equal(t, "app version v1.2.3\n", text)
-	require.NotEmpty(t, Version())
+	require.NotEmpty(t, BuildVersion())
 }
 
 func TestServeHelpNamesEveryFlagAndItsDefault(t *testing.T) {

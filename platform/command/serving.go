@@ -1,4 +1,4 @@
-package app
+package command
 
 import (
 	"fmt"
@@ -17,6 +17,8 @@ import (
 	"example.com/app/platform/registry"
 	"example.com/app/platform/registry/consul"
 	"example.com/app/platform/telemetry"
+
+	"example.com/app/platform/app"
 )
 
 // serving is what `app serve` was asked for.
@@ -49,40 +51,40 @@ func (s *serving) flags(f *pflag.FlagSet) {
 }
 
 // config turns flags into a Config, or into an error that says which is wrong.
-func (s *serving) config(all []Role, version string, stderr io.Writer, drainSet bool) (Config, error) {
+func (s *serving) config(all []app.Role, version string, stderr io.Writer, drainSet bool) (app.Config, error) {
 	if len(s.roles) == 0 {
-		return Config{}, &UsageError{&HintError{fmt.Errorf("which role? --role is missing"), "app serve --role=all runs the whole system; `app roles` lists the roles"}}
+		return app.Config{}, &UsageError{&HintError{fmt.Errorf("which role? --role is missing"), "app serve --role=all runs the whole system; `app roles` lists the roles"}}
 	}
 	run, err := Pick(all, s.roles)
 	if err != nil {
-		return Config{}, err
+		return app.Config{}, err
 	}
 	whole := slices.Contains(s.roles, "all")
-	cfg := Config{
+	cfg := app.Config{
 		Roles: all, Version: version, Zone: s.zone,
 		GRPC: s.grpc, HTTP: s.http, Admin: s.admin, Advertise: s.advertise,
 		Drain: s.drain, Grace: s.grace, Edge: new(network.TCP),
 		Metrics: prometheus.NewRegistry(),
 	}
 	if cfg.Run, err = Counts(all, run, whole, s.replicas); err != nil {
-		return Config{}, err
+		return app.Config{}, err
 	}
 	if cfg.Log, err = s.newLog(stderr, version); err != nil {
-		return Config{}, &UsageError{err}
+		return app.Config{}, &UsageError{err}
 	}
 	if cfg.Work, err = ParseWork(all, s.work); err != nil {
-		return Config{}, err
+		return app.Config{}, err
 	}
 	if cfg.Routes, err = proxy.ParseRoutes(s.routes); err != nil {
-		return Config{}, usage("--route: %w", err)
+		return app.Config{}, usage("--route: %w", err)
 	}
 	for _, addr := range []string{s.grpc, s.http, s.admin} {
 		if _, _, err := net.SplitHostPort(addr); err != nil && addr != "" {
-			return Config{}, usage("%w: want host:port or :port", err)
+			return app.Config{}, usage("%w: want host:port or :port", err)
 		}
 	}
 	if s.drain < 0 || s.grace <= 0 {
-		return Config{}, usage("--drain must be 0s or more, --grace above 0s")
+		return app.Config{}, usage("--drain must be 0s or more, --grace above 0s")
 	}
 	return cfg, s.ground(&cfg, whole, drainSet)
 }
@@ -104,7 +106,7 @@ func (s *serving) newLog(stderr io.Writer, version string) (*slog.Logger, error)
 }
 
 // ground chooses the registry and the network.
-func (s *serving) ground(cfg *Config, whole, drainSet bool) error {
+func (s *serving) ground(cfg *app.Config, whole, drainSet bool) error {
 	kind := s.registry
 	if kind == "auto" {
 		kind = "consul"
@@ -112,14 +114,14 @@ func (s *serving) ground(cfg *Config, whole, drainSet bool) error {
 			kind = "memory"
 		}
 	}
-	memory := Memory()
-	tcp := One(nil, new(network.TCP))
-	var registries, networks Fabric = memory, tcp
+	memory := app.Memory()
+	tcp := app.One(nil, new(network.TCP))
+	var registries, networks app.Fabric = memory, tcp
 	var err error
 	switch kind {
 	case "memory":
 	case "consul":
-		registries, err = Consul(consul.Config{Log: cfg.Log, Metrics: cfg.Metrics})
+		registries, err = app.Consul(consul.Config{Log: cfg.Log, Metrics: cfg.Metrics})
 		if err != nil {
 			return &HintError{err, "CONSUL_HTTP_ADDR and its kin say where Consul is and how to talk to it"}
 		}
@@ -132,7 +134,7 @@ func (s *serving) ground(cfg *Config, whole, drainSet bool) error {
 			}
 			peers = append(peers, peer)
 		}
-		registries = One(peers, nil)
+		registries = app.One(peers, nil)
 	default:
 		return usage("--registry %q: want auto, memory, consul or static", s.registry)
 	}
@@ -150,6 +152,6 @@ func (s *serving) ground(cfg *Config, whole, drainSet bool) error {
 	default:
 		return usage("--network %q: want auto, memory or tcp", s.network)
 	}
-	cfg.Fabric = Mix(registries, networks)
+	cfg.Fabric = app.Mix(registries, networks)
 	return nil
 }

@@ -1,4 +1,4 @@
-package app
+package command
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"example.com/app/platform/app"
 )
 
 // Exit codes of the program. A second signal ends it with 128 and its number,
@@ -77,7 +79,7 @@ func Report(w io.Writer, err error) (code int) {
 // onlyCut says that err is a CutError, or several and nothing else: what broke
 // counts for more than what was cut by it.
 func onlyCut(err error) bool {
-	if _, ok := err.(*CutError); ok { //nolint:errorlint // the tree is walked here
+	if _, ok := err.(*app.CutError); ok { //nolint:errorlint // the tree is walked here
 		return true
 	}
 	switch e := err.(type) { //nolint:errorlint // the same

@@ -1,4 +1,4 @@
-package app
+package command
 
 import (
 	"cmp"
@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"example.com/app/platform/resilience"
+
+	"example.com/app/platform/app"
 )
 
 // FromEnv gives every flag that was not set on the command line the value of
@@ -41,10 +43,10 @@ func FromEnv(cmd *cobra.Command, lookup func(string) (string, bool)) error {
 func EnvName(flag string) string { return "APP_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_")) }
 
 // Pick finds roles by name. "all" is every role that is not Extra.
-func Pick(roles []Role, names []string) ([]Role, error) {
-	var picked []Role
+func Pick(roles []app.Role, names []string) ([]app.Role, error) {
+	var picked []app.Role
 	for _, name := range names {
-		switch i := slices.IndexFunc(roles, func(r Role) bool { return r.Name == name }); {
+		switch i := slices.IndexFunc(roles, func(r app.Role) bool { return r.Name == name }); {
 		case name == "all":
 			for _, r := range roles {
 				if !r.Extra {
@@ -58,14 +60,14 @@ func Pick(roles []Role, names []string) ([]Role, error) {
 		}
 	}
 	seen := make(map[string]bool)
-	return slices.DeleteFunc(picked, func(r Role) bool {
+	return slices.DeleteFunc(picked, func(r app.Role) bool {
 		again := seen[r.Name]
 		seen[r.Name] = true
 		return again
 	}), nil
 }
 
-func unknownRole(roles []Role, name string) error {
+func unknownRole(roles []app.Role, name string) error {
 	names := []string{"all"}
 	for _, r := range roles {
 		names = append(names, r.Name)
@@ -101,7 +103,7 @@ func distance(a, b string) int {
 // Counts reads "greeter=3" and the like into the number of instances by role.
 // Roles that are not named get their default: Replicas where the whole system
 // runs, else 1.
-func Counts(roles, run []Role, whole bool, settings []string) (map[string]int, error) {
+func Counts(roles, run []app.Role, whole bool, settings []string) (map[string]int, error) {
 	counts := make(map[string]int)
 	for _, r := range run {
 		counts[r.Name] = 1
@@ -128,7 +130,7 @@ func Counts(roles, run []Role, whole bool, settings []string) (map[string]int, e
 
 // ParseWork reads "greeter=20ms,workers=8" and the like, by role. "all" stands
 // for every role that is not Extra.
-func ParseWork(roles []Role, settings []string) (map[string]resilience.Work, error) {
+func ParseWork(roles []app.Role, settings []string) (map[string]resilience.Work, error) {
 	work := make(map[string]resilience.Work)
 	for _, s := range settings {
 		name, setting, _ := strings.Cut(s, "=")

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"testing"
@@ -48,25 +47,4 @@ func TestDescribeLeavesNothingBehind(t *testing.T) {
 		require.EqualError(t, err, "describe a: no key to sign with")
 		require.Equal(t, "SHUTDOWN", conn.GetState().String())
 	})
-}
-
-func TestRolesAreATable(t *testing.T) {
-	text, err := program("roles")
-	require.NoError(t, err)
-	require.Equal(t, `ROLE   REPLICAS  IN ALL  NEEDS        DOES
-front  2         yes     aside, back  answers people
-back   1         yes     -            answers front
-aside  1         no      -            
-`, text)
-}
-
-func TestRolesAreJSON(t *testing.T) {
-	text, err := program("roles", "-o", "json")
-	require.NoError(t, err)
-	var got []map[string]any
-	require.NoError(t, json.Unmarshal([]byte(text), &got))
-	require.Equal(t, map[string]any{
-		"name": "front", "does": "answers people", "needs": []any{"aside", "back"}, "replicas": 2.0, "in_all": true,
-	}, got[0])
-	require.Equal(t, []any{}, got[1]["needs"], "a list, also when it is empty")
 }

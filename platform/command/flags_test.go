@@ -1,4 +1,4 @@
-package app
+package command
 
 import (
 	"errors"
@@ -9,11 +9,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/app/platform/resilience"
+
+	"example.com/app/platform/app"
 )
 
 // system is roles by name alone.
-func system() []Role {
-	return []Role{
+func system() []app.Role {
+	return []app.Role{
 		{Name: "gateway", Replicas: 2, Doc: "answers HTTP"}, {Name: "greeter", Replicas: 3}, {Name: "phrasebook"}, {Name: "interop", Extra: true},
 	}
 }

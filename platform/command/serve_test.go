@@ -1,8 +1,9 @@
-package app
+package command
 
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -18,10 +19,12 @@ import (
 	"example.com/app/platform/registry"
 	"example.com/app/platform/registry/consul"
 	"example.com/app/platform/resilience"
+
+	"example.com/app/platform/app"
 )
 
 // asked is the Config that a command line gives.
-func asked(t *testing.T, line string) (Config, error) {
+func asked(t *testing.T, line string) (app.Config, error) {
 	t.Helper()
 	var s serving
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
@@ -155,12 +158,12 @@ func TestServeLogsAsAsked(t *testing.T) {
 // under way that ends only when it is cut.
 func inFlight(t *testing.T, grace string) (stop context.CancelFunc, ended, cut <-chan error) {
 	t.Helper()
-	f, edge := Memory(), network.NewMemory()
+	f, edge := app.Memory(), network.NewMemory()
 	cfg, err := asked(t, "--role=all --grace="+grace)
 	require.NoError(t, err)
 	arrived := make(chan struct{})
-	page := func(w http.ResponseWriter, r *http.Request) { close(arrived); stuckPage(w, r) }
-	cfg.Roles, cfg.Run = []Role{serves("www", web{http.HandlerFunc(page)})}, map[string]int{"www": 1}
+	page := func(_ http.ResponseWriter, r *http.Request) { close(arrived); <-r.Context().Done() }
+	cfg.Roles, cfg.Run = []app.Role{serves("www", web{http.HandlerFunc(page)})}, map[string]int{"www": 1}
 	cfg.Fabric, cfg.Edge = f, edge.Host("edge")
 	ctx, stop := context.WithCancel(t.Context())
 	t.Cleanup(stop)
@@ -172,9 +175,19 @@ func inFlight(t *testing.T, grace string) (stop context.CancelFunc, ended, cut <
 			break
 		}
 	}
-	v := visit(t, edge.Host("outside"))
+	dial := edge.Host("outside").Dial
+	client := http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) { return dial(ctx, addr) },
+	}}
+	t.Cleanup(client.CloseIdleConnections)
 	answer := make(chan error, 1)
-	go func() { _, _, err := v.ask("http://edge:8080/"); answer <- err }()
+	go func() {
+		res, err := client.Get("http://edge:8080/")
+		if err == nil {
+			err = res.Body.Close()
+		}
+		answer <- err
+	}()
 	<-arrived
 	return stop, end, answer
 }
@@ -213,4 +226,17 @@ func TestServeTakesItsFlagsFromTheEnvironmentToo(t *testing.T) {
 	_, err = program("serve", "--role=all")
 	require.ErrorContains(t, err, "environment variable APP_DRAIN: ")
 	require.Equal(t, ExitUsage, Report(new(discard), err))
+}
+
+// addrs is where a role is listed, in the order of its instances.
+func addrs(f app.Fabric, role string) []string {
+	reg, _ := f.Host("outside")
+	var out []string
+	for set := range reg.Watch(context.Background(), role) {
+		for _, in := range set {
+			out = append(out, in.Addr)
+		}
+		break
+	}
+	return out
 }

@@ -1,4 +1,4 @@
-package app
+package command
 
 import (
 	"errors"
@@ -10,10 +10,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"example.com/app/platform/app"
 )
 
 func TestReport(t *testing.T) {
-	cut := &CutError{Host: "greeter-1", Calls: 2}
+	cut := &app.CutError{Host: "greeter-1", Calls: 2}
 	broken := errors.New("greeter-1: run: disk full")
 	for name, c := range map[string]struct {
 		err  error
@@ -26,7 +28,7 @@ func TestReport(t *testing.T) {
 		"with a hint":          {&UsageError{&HintError{errors.New("no role"), "try all"}}, ExitUsage, "app: no role\napp: hint: try all\n"},
 		"the hint outside":     {&HintError{fmt.Errorf("start: %w", broken), "make room"}, ExitError, "app: start: greeter-1: run: disk full\napp: hint: make room\n"},
 		"cut":                  {cut, ExitCut, "app: greeter-1: 2 calls were cut at the deadline\n"},
-		"cut, twice":           {errors.Join(cut, &CutError{Host: "a-1", Calls: 1}), ExitCut, "app: greeter-1: 2 calls were cut at the deadline\napp: a-1: 1 calls were cut at the deadline\n"},
+		"cut, twice":           {errors.Join(cut, &app.CutError{Host: "a-1", Calls: 1}), ExitCut, "app: greeter-1: 2 calls were cut at the deadline\napp: a-1: 1 calls were cut at the deadline\n"},
 		"cut, wrapped":         {explain(fmt.Errorf("stop: %w", errors.Join(nil, cut))), ExitCut, "app: stop: greeter-1: 2 calls were cut at the deadline\n"},
 		"cut since it broke":   {errors.Join(cut, broken), ExitError, "app: greeter-1: 2 calls were cut at the deadline\napp: greeter-1: run: disk full\n"},
 		"second interrupt":     {&SignalError{syscall.SIGINT}, 130, "app: interrupt again: stopped at once, calls in flight were cut\n"},
