@@ -125,6 +125,9 @@ func (o options) simulation(all []app.Role) (*simulation, error) {
 	return s, nil
 }
 
+// over says whether the run was interrupted.
+func over(ctx context.Context) bool { return ctx.Err() != nil }
+
 func flat(lists [][]string) []string {
 	var all []string
 	for _, l := range lists {
@@ -151,7 +154,7 @@ func (s *simulation) run(ctx context.Context, out, progress io.Writer) error {
 	failed := make(chan error, 1)
 	side.Go(func() { failed <- s.spoil(ctx) })
 	s.load.Run(ctx, user, s.answered)
-	interrupted := ctx.Err() != nil
+	interrupted := over(ctx)
 	spoiling := <-failed
 	cancel()
 	side.Wait()
@@ -173,10 +176,7 @@ func (s *simulation) run(ctx context.Context, out, progress io.Writer) error {
 // ends.
 func (s *simulation) start(ctx context.Context) error {
 	for _, name := range flat(s.hosts) {
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err := s.fleet.Start(ctx, name); err != nil && ctx.Err() == nil {
+		if err := s.fleet.Start(ctx, name); err != nil && !over(ctx) {
 			return err
 		}
 	}
@@ -196,10 +196,11 @@ func (s *simulation) spoil(ctx context.Context) error {
 	if !sleep(ctx, min(s.down, s.duration*2/5)) {
 		return nil
 	}
-	if err := s.fleet.Start(ctx, s.crash); err != nil {
-		if ctx.Err() != nil {
-			return nil // interrupted: it stays away
-		}
+	err := s.fleet.Start(ctx, s.crash)
+	if over(ctx) {
+		return nil // interrupted: it stays away
+	}
+	if err != nil {
 		return err
 	}
 	s.say(s.crash+" is back", "%s, back at %.1fs", s.note, time.Since(s.begin).Seconds())

@@ -143,7 +143,7 @@ func talk(t *testing.T, v *visitor) io.ReadWriteCloser {
 	require.NoError(t, err)
 	req.Header.Set("Connection", "Upgrade")
 	req.Header.Set("Upgrade", "echo")
-	res, err := v.client.Do(req) //nolint:bodyclose // the caller closes it
+	res, err := v.client.Do(req)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusSwitchingProtocols, res.StatusCode)
 	c := res.Body.(io.ReadWriteCloser)
@@ -243,7 +243,7 @@ func TestHTTPErrorOfTheWorkersHasTheCodeOfItsKind(t *testing.T) {
 		defer leave()
 		req, err := http.NewRequestWithContext(gone, http.MethodGet, "http://www-1:8080/", http.NoBody)
 		require.NoError(t, err)
-		_, err = v.client.Do(req) //nolint:bodyclose // there is no answer
+		_, err = v.client.Do(req)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		synctest.Wait()
 		require.Equal(t, 0, s.InFlight())

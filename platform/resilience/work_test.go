@@ -92,8 +92,8 @@ func TestCallsWaitForAWorkerAndTheRestIsRefused(t *testing.T) {
 		require.True(t, errs.Exhausted.Is(err))
 		require.EqualError(t, err, "all 2 workers are busy and 3 calls wait already")
 		require.Equal(t, start, time.Now(), "a refusal is immediate")
-		for _, want := range []time.Duration{1, 1, 2, 2, 3} {
-			require.Equal(t, want*time.Second, <-took)
+		for _, seconds := range []int{1, 1, 2, 2, 3} {
+			require.Equal(t, time.Duration(seconds)*time.Second, <-took)
 		}
 		require.NoError(t, ws.Do(t.Context(), nothing), "the queue is free again")
 	})

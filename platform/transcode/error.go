@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -55,6 +56,16 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	w.WriteHeader(code)
 	// A client that is gone does not read why.
 	_, _ = w.Write(append(errorJSON(st, code, r.Header.Get(requestID)), '\n'))
+}
+
+// NotAllowed answers r with 405: its path has the methods in allow, and not its
+// own.
+func NotAllowed(w http.ResponseWriter, r *http.Request, allow ...string) {
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	WriteError(w, r, &runtime.HTTPStatusError{
+		HTTPStatus: http.StatusMethodNotAllowed,
+		Err:        errs.Unsupported.New("%s is not allowed here", r.Method).Because("METHOD_NOT_ALLOWED"),
+	})
 }
 
 // statusOf is err as a status. An error without a kind is a bug, unless code

@@ -11,24 +11,25 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 
 	"example.com/app/platform/errs"
+	"example.com/app/platform/transcode/route"
 )
 
 // A handler takes each request in three steps: ServeHTTP sees it before it is
 // routed, around once its route is known, and the generated code last.
 type handler struct {
-	cfg       Config
-	mux       *runtime.ServeMux
-	endpoints map[string]*endpoint
+	cfg    Config
+	mux    *runtime.ServeMux
+	routes map[string]*route.Route
 }
 
 // A call is what the steps tell each other about one request.
 type call struct {
-	endpoint *endpoint // nil until it is routed, or where no proto says more
-	body     []byte    // what the client sent
-	head     bool      // the client asked for headers alone
-	probe    bool      // nothing is called: only the route is sought
-	routed   bool      // a probe has found its route
-	err      error     // what ended a stream
+	route  *route.Route // nil until it is routed, or where no proto says more
+	body   []byte       // what the client sent
+	head   bool         // the client asked for headers alone
+	probe  bool         // nothing is called: only the route is sought
+	routed bool         // a probe has found its route
+	err    error        // what ended a stream
 }
 
 type callKey struct{}
@@ -115,25 +116,12 @@ func (h *handler) unrouted(_ context.Context, _ *runtime.ServeMux, _ runtime.Mar
 	}
 	switch code {
 	case http.StatusMethodNotAllowed:
-		h.notAllowed(w, r, h.allowed(r))
+		NotAllowed(w, r, h.allowed(r)...)
 	case http.StatusBadRequest:
 		WriteError(w, r, errs.Invalid.New("the path must begin with a slash").Because("BAD_PATH"))
 	default:
 		WriteError(w, r, errs.NotFound.New("no such path: %s", r.URL.Path).Because("NO_ROUTE"))
 	}
-}
-
-// notAllowed answers a method that a path does not have.
-func (h *handler) notAllowed(w http.ResponseWriter, r *http.Request, allow []string) {
-	method := r.Method
-	if callOf(r.Context()).head {
-		method = http.MethodHead
-	}
-	w.Header().Set("Allow", strings.Join(allow, ", "))
-	WriteError(w, r, &runtime.HTTPStatusError{
-		HTTPStatus: http.StatusMethodNotAllowed,
-		Err:        errs.Unsupported.New("%s is not allowed here", method).Because("METHOD_NOT_ALLOWED"),
-	})
 }
 
 // allowed finds the methods of a path by trying each. A probe ends before
@@ -149,7 +137,7 @@ func (h *handler) allowed(r *http.Request) []string {
 			continue
 		}
 		allow = append(allow, method)
-		if method == http.MethodGet && (c.endpoint == nil || !c.endpoint.streams()) {
+		if method == http.MethodGet && (!c.route.Streams()) {
 			allow = append(allow, http.MethodHead)
 		}
 	}

@@ -17,6 +17,9 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"example.com/app/platform/transcode/route"
 )
 
 // Routes are the HTTP routes of one role.
@@ -44,11 +47,11 @@ type Config struct {
 // goroutines. Later routes win where two match. It answers every path: what
 // has no route is NOT_FOUND.
 func New(ctx context.Context, cfg Config, routes ...Routes) (http.Handler, error) {
-	table, err := endpoints()
+	table, err := route.Table(protoregistry.GlobalFiles)
 	if err != nil {
 		return nil, err
 	}
-	h := &handler{cfg: cfg.withDefaults(), endpoints: table}
+	h := &handler{cfg: cfg.withDefaults(), routes: table}
 	json := newCodec()
 	h.mux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, json),

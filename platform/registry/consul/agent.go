@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -142,7 +143,8 @@ func (a *agent) seen(ctx context.Context) (bool, error) {
 }
 
 // sweep removes what an earlier run of this program left behind: instances of
-// the role at the same address, begun before in.
+// the same origin at the same address, begun before in. An address alone says
+// little: in two network namespaces it stands for two instances.
 func (a *agent) sweep(ctx context.Context, in registry.Instance) error {
 	opts, cancel := options(ctx)
 	defer cancel()
@@ -152,7 +154,7 @@ func (a *agent) sweep(ctx context.Context, in registry.Instance) error {
 	}
 	for _, s := range services {
 		old := instance(in.Role, &api.ServiceEntry{Service: s})
-		ours := s.Meta[keyInstance] == s.ID && old.ID != in.ID && old.Addr == in.Addr
+		ours := s.Meta[keyInstance] == s.ID && old.ID != in.ID && old.Addr == in.Addr && origin(old.ID) == origin(in.ID)
 		if ours && !old.Started.After(in.Started) {
 			if err := a.deregister(ctx, old.ID); err != nil {
 				return err
@@ -161,6 +163,9 @@ func (a *agent) sweep(ctx context.Context, in registry.Instance) error {
 	}
 	return nil
 }
+
+// origin is an instance id without the nonce of its start.
+func origin(id string) string { return id[:max(strings.LastIndexByte(id, '-'), 0)] }
 
 // deregister takes an id off the agent's list.
 func (a *agent) deregister(ctx context.Context, id string) error {

@@ -22,7 +22,8 @@ type Config struct {
 	// API is everything that Consul's client can be told: address, TLS, token,
 	// namespace, partition, datacentre. Nil: what the CONSUL_* variables of the
 	// environment say, else an agent on this host. It is copied. Its HttpClient
-	// and the dialler of its Transport are not used: Network dials.
+	// and the dialler of its Transport are not used: Network dials. A TokenFile
+	// is read again every few seconds.
 	API *api.Config
 
 	// Network carries the requests. Nil: TCP.
@@ -44,6 +45,20 @@ type Config struct {
 	// before. 0 means 10 s, a negative one that it is believed at once.
 	Hold time.Duration
 
+	// Datacenters are where instances are looked for; empty means that of the
+	// agent. None: only there.
+	Datacenters []string
+
+	// Panic lets Watch yield instances that do not pass where none does,
+	// except those that an operator took out.
+	Panic bool
+
+	// Waiting is how many questions may wait at Consul at a time. Where more
+	// roles are watched they take turns, and a change may be seen some seconds
+	// later. 0 means 150: an agent refuses more than 200 connections from one
+	// address.
+	Waiting int
+
 	// Seed makes jitter repeatable. 0 means that it is not.
 	Seed uint64
 
@@ -56,6 +71,10 @@ type Config struct {
 
 // slack is what an answer may take beyond the wait that was asked for.
 const slack = 10 * time.Second
+
+// connections is how many of them there may be to an agent: all that wait, and
+// some for what does not.
+func (c Config) connections() int { return c.Waiting + 40 }
 
 // maxAnswer limits what is read of one answer, in bytes. A role with 10,000
 // instances needs about a quarter of it.
@@ -73,6 +92,10 @@ func (c Config) withDefaults() Config {
 	c.GC = cmp.Or(c.GC, 10*time.Minute)
 	c.Wait = cmp.Or(c.Wait, time.Minute)
 	c.Hold = max(cmp.Or(c.Hold, 10*time.Second), 0)
+	c.Waiting = cmp.Or(c.Waiting, 150)
+	if len(c.Datacenters) == 0 {
+		c.Datacenters = []string{""}
+	}
 	for c.Seed == 0 {
 		c.Seed = rand.Uint64()
 	}
@@ -91,18 +114,35 @@ func New(c Config) (*Registry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure consul client: %w", err)
 	}
-	conf := *c.API
-	conf.HttpClient = &http.Client{Transport: limited{transport}, CheckRedirect: stay}
-	client, err := api.NewClient(&conf)
+	client, err := c.client(transport)
 	if err != nil {
 		return nil, fmt.Errorf("configure consul client: %w", err)
 	}
-	r := &Registry{config: c, client: client, idle: transport.CloseIdleConnections, watches: map[string]*watch{}}
+	r := &Registry{
+		config: c, client: client, idle: transport.CloseIdleConnections,
+		places: newPlaces(c.Waiting), watches: map[string]*watch{},
+	}
 	r.metrics, err = newMetrics(c.Metrics, r)
 	if err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// client returns a client whose requests travel by transport.
+func (c Config) client(transport *http.Transport) (*api.Client, error) {
+	travel := &http.Client{Transport: limited{transport}, CheckRedirect: stay}
+	conf := *c.API
+	conf.HttpClient = travel
+	client, err := api.NewClient(&conf) // completes conf
+	if err != nil || conf.TokenFile == "" {
+		return client, err
+	}
+	token, err := readToken(conf.TokenFile)
+	if err == nil && token == conf.Token { // else one that was given goes before the file
+		travel.Transport = &tokenFile{RoundTripper: travel.Transport, path: conf.TokenFile, token: token, read: time.Now()}
+	}
+	return client, err
 }
 
 // transport returns how requests travel: as the configuration says, over its
@@ -115,6 +155,7 @@ func (c Config) transport() (*http.Transport, error) {
 	if c.API.Transport != nil {
 		t = c.API.Transport.Clone()
 	}
+	t.MaxConnsPerHost = cmp.Or(t.MaxConnsPerHost, c.connections())
 	t.DialContext = func(ctx context.Context, _, addr string) (net.Conn, error) { return c.Network.Dial(ctx, addr) }
 	// The client of the api package would add the environment's TLS settings
 	// only to a transport it made itself.

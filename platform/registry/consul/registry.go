@@ -5,7 +5,7 @@
 // is told to it again. Everything goes through the agent's HTTP API.
 //
 //	Register ── agent: register, TTL heartbeat, read back ──┐
-//	Watch ── one blocking query per role, shared by all ────┴── Consul
+//	Watch ── one blocking query per role and datacentre ────┴── Consul
 package consul
 
 import (
@@ -30,6 +30,7 @@ type Registry struct {
 	config  Config
 	client  *api.Client
 	metrics *metrics
+	places  *places
 	idle    func() // closes idle connections
 
 	mu      sync.Mutex
@@ -134,7 +135,7 @@ func clones(set []registry.Instance) []registry.Instance {
 // A Status is what a Registry believes of one role that somebody watches.
 type Status struct {
 	Role      string
-	State     string        // unknown, fresh, stale, empty-pending or empty-confirmed
+	State     string        // unknown, fresh, stale, panic, empty-pending or empty-confirmed
 	Instances int           // that Watch yielded last
 	Age       time.Duration // since Consul last confirmed them; 0 while unknown
 	Err       error         // why Consul cannot be asked; nil: it can

@@ -80,6 +80,37 @@ func instances(role string, entries []*api.ServiceEntry) []registry.Instance {
 	return registry.Canonical(set)
 }
 
+// A datacenterSet is what is known of one datacentre.
+type datacenterSet struct {
+	datacenter string
+	set        []registry.Instance
+}
+
+// union is one set of several, in canonical order. An id is unique in its
+// datacentre only: where two have the same, the datacentre's name goes in
+// front.
+func union(sets []datacenterSet) []registry.Instance {
+	if len(sets) == 1 {
+		return sets[0].set
+	}
+	times := map[string]int{}
+	for _, s := range sets {
+		for _, in := range s.set {
+			times[in.ID]++
+		}
+	}
+	var all []registry.Instance
+	for _, s := range sets {
+		for _, in := range s.set {
+			if times[in.ID] > 1 && s.datacenter != "" {
+				in.ID = s.datacenter + "/" + in.ID
+			}
+			all = append(all, in)
+		}
+	}
+	return registry.Canonical(all)
+}
+
 // instance reads one entry. What somebody else wrote is understood as far as
 // it goes and kept as metadata otherwise.
 func instance(role string, e *api.ServiceEntry) registry.Instance {
