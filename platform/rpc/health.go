@@ -57,6 +57,11 @@ func (h *healthServer) set(serving bool) {
 	}
 }
 
+// List is refused: it would tell strangers what is served here.
+func (*healthServer) List(context.Context, *grpc_health_v1.HealthListRequest) (*grpc_health_v1.HealthListResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "ask for a service by its name")
+}
+
 // Watch is gRPC's, until the server stops.
 func (h *healthServer) Watch(req *grpc_health_v1.HealthCheckRequest, stream grpc.ServerStreamingServer[grpc_health_v1.HealthCheckResponse]) error {
 	ctx, cancel := context.WithCancel(stream.Context())

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"strings"
@@ -131,14 +132,26 @@ func (s *Server) outward(ctx context.Context, method string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := status.FromError(err); ok {
-		return err
+	if st, ok := status.FromError(err); ok {
+		return plain(st, err)
 	}
 	if st := status.FromContextError(err); st.Code() != codes.Unknown {
 		return st.Err()
 	}
 	s.cfg.Log.LogAttrs(ctx, slog.LevelError, "an error without a kind", slog.String("method", method), slog.Any("error", err))
 	return errs.Internal.New("internal error in %s", method)
+}
+
+// plain takes gRPC's own words out of an error that a handler wrapped around
+// one it got from another role: "ask the phrasebook: rpc error: code = …".
+func plain(st *status.Status, err error) error {
+	words := fmt.Sprintf("rpc error: code = %s desc = ", st.Code())
+	if !strings.Contains(st.Message(), words) {
+		return err
+	}
+	p := st.Proto() // a copy
+	p.Message = strings.ReplaceAll(p.GetMessage(), words, "")
+	return status.ErrorProto(p)
 }
 
 // tell reports a call: to the observer all, to the log what failed.

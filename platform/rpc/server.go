@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -72,6 +73,9 @@ type Server struct {
 	cfg      ServerConfig
 	validate protovalidate.Validator
 	inFlight atomic.Int64
+
+	mu      sync.Mutex
+	lobbies []*lobby // of the listeners being served
 }
 
 // NewServer returns a server whose health says NOT_SERVING.
@@ -117,10 +121,27 @@ func (s *Server) Serve(ln net.Listener) error {
 		return fmt.Errorf("compile validation rules: %w", err)
 	}
 	s.health.know(s.Services()...)
-	if err := s.grpc.Serve(ln); err != nil {
+	if err := s.grpc.Serve(s.enter(ln)); err != nil {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
 	return nil
+}
+
+// enter is ln with a lobby, which Stop clears.
+func (s *Server) enter(ln net.Listener) net.Listener {
+	l := &lobby{Listener: ln}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lobbies = append(s.lobbies, l)
+	return l
+}
+
+func (s *Server) clearLobbies() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.lobbies {
+		l.clear()
+	}
 }
 
 // SetServing tells callers, by the health service, whether to send calls here.
@@ -149,6 +170,7 @@ func (s *Server) Stop(ctx context.Context) int {
 		s.grpc.GracefulStop()
 		close(ended)
 	}()
+	s.clearLobbies()
 	cut := 0
 	select {
 	case <-ended:

@@ -86,6 +86,7 @@ func TestErrorsGoOutwardWithTheirKindOnly(t *testing.T) {
 		"a kind":                 {kept, codes.NotFound, "no such thing", 2},
 		"a wrapped kind":         {fmt.Errorf("ask: %w", kept), codes.NotFound, "ask: no such thing", 2},
 		"a kind around a cause":  {errs.Aborted.New("lost the race: %w", io.EOF), codes.Aborted, "lost the race: EOF", 1},
+		"another role's error":   {fmt.Errorf("ask: %w", status.Error(codes.OutOfRange, "too far")), codes.OutOfRange, "ask: too far", 0},
 		"a gRPC status":          {status.Error(codes.OutOfRange, "too far"), codes.OutOfRange, "too far", 0},
 		"a deadline":             {context.DeadlineExceeded, codes.DeadlineExceeded, "context deadline exceeded", 0},
 		"a wrapped cancellation": {fmt.Errorf("ask: %w", context.Canceled), codes.Canceled, "ask: context canceled", 0},

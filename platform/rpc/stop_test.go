@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,23 @@ func TestStopLetsCallsEnd(t *testing.T) {
 		require.Equal(w, 2*time.Second, time.Since(start))
 		require.NoError(w, <-ended)
 		require.NoError(w, <-in.ended)
+	})
+}
+
+func TestLC5AConnectionThatSaysNothingDoesNotHoldStopUp(t *testing.T) {
+	everyNetwork(t, func(w *world) {
+		in := w.start("probe-0", &probe{}, ServerConfig{Handshake: time.Hour})
+		_, net := w.host("stranger")
+		c, err := net.Dial(w.Context(), in.addr)
+		require.NoError(w, err)
+		defer c.Close()
+		_, err = w.ready().Write(w.Context(), &probepb.Request{}) // the stranger was let in before
+		require.NoError(w, err)
+		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+		defer cancel()
+		require.Zero(w, in.Stop(ctx))
+		require.NoError(w, ctx.Err())
+		_, _ = io.Copy(io.Discard, c) // returns: the stranger is shown out
 	})
 }
 
@@ -144,6 +162,14 @@ func TestHealthIsNotServingUntilItIsSaid(t *testing.T) {
 			require.Equal(w, grpc_health_v1.HealthCheckResponse_NOT_SERVING, res.GetStatus())
 		}
 		require.Equal(w, []string{"probe.v1.Probe"}, in.Services())
+	})
+}
+
+func TestGR7HealthListsNothing(t *testing.T) {
+	inMemory(t, func(w *world) {
+		w.start("probe-0", &probe{}, ServerConfig{})
+		_, err := grpc_health_v1.NewHealthClient(w.dial()).List(w.Context(), &grpc_health_v1.HealthListRequest{})
+		require.Equal(w, codes.Unimplemented, status.Code(err))
 	})
 }
 

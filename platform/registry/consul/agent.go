@@ -164,8 +164,14 @@ func (a *agent) sweep(ctx context.Context, in registry.Instance) error {
 	return nil
 }
 
-// origin is an instance id without the nonce of its start.
-func origin(id string) string { return id[:max(strings.LastIndexByte(id, '-'), 0)] }
+// origin is an instance id without the nonce of its start, which comes after
+// the last dash.
+func origin(id string) string {
+	if i := strings.LastIndexByte(id, '-'); i >= 0 {
+		return id[:i]
+	}
+	return id
+}
 
 // deregister takes an id off the agent's list.
 func (a *agent) deregister(ctx context.Context, id string) error {

@@ -15,12 +15,6 @@ import (
 	"example.com/app/platform/registry/consul/consultest"
 )
 
-var started = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
-
-func greeter(id string) registry.Instance {
-	return registry.Instance{ID: id, Role: "greeter", Addr: "127.0.0.1:50051", Started: started}
-}
-
 // register registers until the test or what it returns ends it.
 func register(t *testing.T, r *consul.Registry, in registry.Instance) (fates <-chan error, leave func() error) {
 	t.Helper()
@@ -78,7 +72,7 @@ func listed(t *testing.T, r *consul.Registry, role string, within time.Duration,
 	return nil
 }
 
-func TestCO4AgentThatLostEverythingHearsItAgain(t *testing.T) {
+func TestCO4RealAgentThatLostEverythingHearsItAgain(t *testing.T) {
 	agent := consultest.Agent(t)
 	r, err := consul.New(consul.Config{API: agent.API()}) // with the default TTL
 	require.NoError(t, err)
@@ -91,7 +85,7 @@ func TestCO4AgentThatLostEverythingHearsItAgain(t *testing.T) {
 	listed(t, r, "greeter", 10*time.Second, "g1")
 }
 
-func TestR3InstanceThatWasRemovedComesBack(t *testing.T) {
+func TestR3RealInstanceThatWasRemovedComesBack(t *testing.T) {
 	agent := consultest.Agent(t)
 	r := open(t, agent)
 	fates, _ := register(t, r, greeter("g1"))
@@ -102,7 +96,7 @@ func TestR3InstanceThatWasRemovedComesBack(t *testing.T) {
 	listed(t, r, "greeter", time.Second*10, "g1")
 }
 
-func TestCO5ConsulMayComeLater(t *testing.T) {
+func TestCO5RealConsulMayComeLater(t *testing.T) {
 	agent := consultest.Agent(t)
 	agent.Stop()
 	r := open(t, agent)
@@ -113,7 +107,7 @@ func TestCO5ConsulMayComeLater(t *testing.T) {
 	listed(t, r, "greeter", 12*time.Second, "g1")
 }
 
-func TestOutageKeepsTheList(t *testing.T) {
+func TestW3RealOutageKeepsTheList(t *testing.T) {
 	agent := consultest.Agent(t)
 	r := open(t, agent)
 	fates, leave := register(t, r, greeter("g1"))
@@ -133,7 +127,7 @@ func TestOutageKeepsTheList(t *testing.T) {
 	require.Error(t, leave(), "nobody takes the instance off the list")
 }
 
-func TestCO15MaintenanceIsTheOperatorsToEnd(t *testing.T) {
+func TestCO15RealMaintenanceIsTheOperatorsToEnd(t *testing.T) {
 	agent := consultest.Agent(t)
 	r := open(t, agent)
 	fates, _ := register(t, r, greeter("g1"))
@@ -155,15 +149,15 @@ func TestCO15MaintenanceIsTheOperatorsToEnd(t *testing.T) {
 	listed(t, r, "greeter", 10*time.Second, "g1")
 }
 
-func TestR5OlderSelfAtTheSameAddressIsRemoved(t *testing.T) {
+func TestR5RealOlderSelfAtTheSameAddressIsRemoved(t *testing.T) {
 	agent := consultest.Agent(t)
 	r := open(t, agent)
 	// What a killed process leaves: registered, and nobody beats for it.
-	ghost := greeter("g-old")
-	ghost.Started = started.Add(-time.Hour)
+	ghost := greeter("g-1") // of the same origin, "g"
+	ghost.Started = started().Add(-time.Hour)
 	fatesOf, _ := register(t, r, ghost)
 	require.NoError(t, hear(t, fatesOf, 10*time.Second))
-	elsewhere := greeter("g-elsewhere")
+	elsewhere := greeter("g-2")
 	elsewhere.Addr = "127.0.0.1:50052"
 	fatesOf, _ = register(t, r, elsewhere)
 	require.NoError(t, hear(t, fatesOf, 10*time.Second))
@@ -171,12 +165,12 @@ func TestR5OlderSelfAtTheSameAddressIsRemoved(t *testing.T) {
 	neighbour := api.AgentServiceRegistration{ID: "theirs", Name: "greeter", Address: "127.0.0.1", Port: 50051}
 	require.NoError(t, client.Agent().ServiceRegister(&neighbour))
 
-	fates, _ := register(t, r, greeter("g-new"))
+	fates, _ := register(t, r, greeter("g-3"))
 	require.NoError(t, hear(t, fates, 10*time.Second))
-	listed(t, r, "greeter", 10*time.Second, "g-elsewhere", "g-new", "theirs")
+	listed(t, r, "greeter", 10*time.Second, "g-2", "g-3", "theirs")
 }
 
-func TestServiceOfSomebodyElseIsFound(t *testing.T) {
+func TestR6RealServiceOfSomebodyElseIsFound(t *testing.T) {
 	agent := consultest.Agent(t)
 	r := open(t, agent)
 	require.NoError(t, agent.Client().Agent().ServiceRegister(&api.AgentServiceRegistration{
@@ -190,7 +184,7 @@ func TestServiceOfSomebodyElseIsFound(t *testing.T) {
 	require.Equal(t, "127.0.0.1:8081", set[1].Addr, "the node's address")
 }
 
-func TestKilledProcessLeavesTheListWithItsTTL(t *testing.T) {
+func TestR7RealKilledProcessLeavesTheListWithItsTTL(t *testing.T) {
 	agent := consultest.Agent(t)
 	r := open(t, agent)
 	require.NoError(t, agent.Client().Agent().ServiceRegister(&api.AgentServiceRegistration{

@@ -33,14 +33,15 @@ func (l *line) ask(ctx context.Context, q question) (answer, error) {
 	if q.index == 0 {
 		return l.put(ctx, q)
 	}
-	stay, wait, leave, err := l.watch.registry.places.enter(ctx, q.wait)
+	grace := time.Duration(l.rand.Int64N(int64(turnTime))) // lest all give up their connections at once
+	here, err := l.watch.registry.places.enter(ctx, q.wait, grace)
 	if err != nil {
 		return answer{}, err
 	}
-	defer leave()
-	q.wait = wait
-	a, err := l.put(stay, q)
-	if err != nil && errors.Is(context.Cause(stay), errCrowded) {
+	defer here.leave()
+	q.wait = here.wait
+	a, err := l.put(here, q)
+	if err != nil && errors.Is(context.Cause(here), errCrowded) {
 		err = errCrowded
 	}
 	return a, err

@@ -8,186 +8,405 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"example.com/app/platform/errs"
 	"example.com/app/platform/registry/consul"
+	"example.com/app/platform/registry/consul/consultest/fake"
+	"example.com/app/platform/registry/consul/consultest/state"
 )
 
-type ids = []string
-
 func TestW1EmptyBlipTakesNobodyAway(t *testing.T) {
-	play(t, consul.Config{}, reply{index: 5, ids: ids{"a", "b"}}, func(s *scene) {
-		s.stub.say(reply{index: 6})
-		s.after(time.Second)
-		require.Equal(t, "empty-pending", s.Status()[0].State)
-		s.stub.say(reply{index: 7, ids: ids{"a", "b"}})
-		s.after(time.Minute)
-		s.yielded(ids{"a", "b"})
-		require.Equal(t, "fresh", s.Status()[0].State)
+	play(t, func(w *world) {
+		w.add("a", "b")
+		v := w.watch(w.open(consul.Config{}))
+		heal := w.agent.Inject(fake.Keep(0))
+		w.after(time.Second)
+		require.Equal(t, "empty-pending", v.state().State)
+		heal()
+		w.after(time.Minute)
+		v.yielded(ids{"a", "b"})
+		require.Equal(t, "fresh", v.state().State)
 	})
 }
 
 func TestW1DoubtedAnswerIsAskedForAgainFromTheLeader(t *testing.T) {
-	play(t, consul.Config{}, reply{index: 5, ids: ids{"a"}}, func(s *scene) {
-		before := s.stub.heard()
-		s.stub.say(reply{index: 6})
-		s.after(time.Second)
-		q := s.stub.questions[before]
+	play(t, func(w *world) {
+		w.add("a")
+		w.watch(w.open(consul.Config{}))
+		w.tape.forget()
+		w.remove("a")
+		w.after(time.Second)
+		q := w.tape.heard("health/service/shop")[0]
 		require.False(t, q.Has("stale") || q.Has("index"), "%v", q)
 	})
 }
 
+func TestW1FollowerThatSeesNobodyIsOverruledByTheLeader(t *testing.T) {
+	play(t, func(w *world) {
+		nobody := w.store.Copy()
+		w.add("a")
+		v := w.watch(w.open(consul.Config{}))
+		w.agent.Inject(fake.Frozen{Store: nobody}) // split view: other agents know better
+		w.after(time.Minute)
+		v.yielded(ids{"a"})
+	})
+}
+
 func TestW2LastInstanceLeavesAfterTheHold(t *testing.T) {
-	play(t, consul.Config{}, reply{index: 5, ids: ids{"a"}}, func(s *scene) {
-		s.stub.say(reply{index: 6})
-		s.after(9 * time.Second)
-		s.yielded(ids{"a"})
-		s.after(3 * time.Second)
-		s.yielded(ids{"a"}, ids{})
-		require.Equal(t, "empty-confirmed", s.Status()[0].State)
+	play(t, func(w *world) {
+		w.add("a")
+		v := w.watch(w.open(consul.Config{}))
+		w.remove("a")
+		w.after(9 * time.Second)
+		v.yielded(ids{"a"})
+		w.after(2 * time.Second)
+		v.yielded(ids{"a"}, ids{})
+		require.Equal(t, "empty-confirmed", v.state().State)
+		w.add("b")
+		w.after(time.Second)
+		v.yielded(ids{"a"}, ids{}, ids{"b"})
 	})
 }
 
 func TestW2NegativeHoldBelievesAtOnce(t *testing.T) {
-	play(t, consul.Config{Hold: -1}, reply{index: 5, ids: ids{"a"}}, func(s *scene) {
-		s.stub.say(reply{index: 6})
-		s.after(time.Second)
-		s.yielded(ids{"a"}, ids{})
+	play(t, func(w *world) {
+		w.add("a")
+		v := w.watch(w.open(consul.Config{Hold: -1}))
+		w.remove("a")
+		w.after(time.Second)
+		v.yielded(ids{"a"}, ids{})
+	})
+}
+
+func TestW2StepToOneOfTwoIsSeenAtOnce(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a", "b")
+		v := w.watch(w.open(consul.Config{}))
+		w.remove("a")
+		w.after(time.Second)
+		v.yielded(ids{"a", "b"}, ids{"b"})
 	})
 }
 
 func TestW3FailureKeepsTheListAndIsToldOnce(t *testing.T) {
-	for name, bad := range map[string]reply{
-		"500":     {code: 500, body: "no leader"},
-		"429":     {code: 429, body: "slow down"},
-		"garbage": {body: "<html>"},
-		"moved":   {code: 302, header: http.Header{"Location": {"http://elsewhere/"}}, body: "go away"},
-		"hidden":  {header: http.Header{"X-Consul-Results-Filtered-By-Acls": {"true"}}},
+	for _, bad := range []fake.Fault{
+		fake.Status(500), fake.Status(503), fake.Status(http.StatusTooManyRequests), fake.Status(http.StatusForbidden),
+		fake.Status(http.StatusFound), fake.Garbage{}, fake.Torn{}, fake.Cut{},
 	} {
-		t.Run(name, func(t *testing.T) {
-			play(t, consul.Config{}, reply{index: 5, ids: ids{"a"}}, func(s *scene) {
-				s.stub.say(bad)
-				s.after(time.Minute)
-				s.yielded(ids{"a"})
-				require.Len(t, s.failed(), 1)
-				require.Equal(t, "stale", s.Status()[0].State)
-				require.Equal(t, 1, s.Status()[0].Instances)
-				s.stub.say(reply{index: 6, ids: ids{"a", "b"}})
-				s.after(12 * time.Second)
-				s.yielded(ids{"a"}, ids{"a", "b"})
+		t.Run(bad.String(), func(t *testing.T) {
+			play(t, func(w *world) {
+				reg := prometheus.NewRegistry()
+				w.add("a")
+				v := w.watch(w.open(consul.Config{Metrics: reg}))
+				heal := w.agent.Inject(bad) // in the middle of a question
+				w.after(time.Minute)
+				v.yielded(ids{"a"})
+				require.Len(t, v.failed(), 1)
+				require.Equal(t, "stale", v.state().State)
+				require.Equal(t, 1, v.state().Instances)
+				require.Greater(t, counted(t, reg, "registry_watch_errors_total", "shop"), 5.0)
+				require.Equal(t, 60.0, counted(t, reg, "registry_list_age_seconds", "shop"))
+				w.add("b")
+				heal()
+				w.after(12 * time.Second)
+				v.yielded(ids{"a"}, ids{"a", "b"})
+				require.NoError(t, v.state().Err)
 			})
 		})
 	}
 }
 
+func TestW3AgentThatHangsOrIsGoneKeepsTheList(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a")
+		v := w.watch(w.open(consul.Config{}))
+		heal := w.agent.Inject(fake.HalfOpen{})
+		w.after(3 * time.Minute)
+		require.Len(t, v.failed(), 1)
+		require.ErrorContains(t, v.failed()[0], "does not answer in time")
+		heal()
+		w.after(time.Minute)
+		require.Equal(t, "fresh", v.state().State)
+		w.stop()
+		w.after(time.Minute)
+		require.ErrorContains(t, v.failed()[1], "connection refused")
+		v.yielded(ids{"a"})
+	})
+}
+
+func TestW3FirstAnswerThatFailsIsNoEmptyList(t *testing.T) {
+	play(t, func(w *world) {
+		w.agent.Inject(fake.Status(500))
+		v := w.watch(w.open(consul.Config{}))
+		w.after(time.Minute)
+		require.Empty(t, v.sets)
+		require.Equal(t, "unknown", v.state().State)
+	})
+}
+
 func TestW4IndexThatGoesBackStartsOver(t *testing.T) {
-	play(t, consul.Config{}, reply{index: 50, ids: ids{"a"}}, func(s *scene) {
-		s.stub.say(reply{index: 3, ids: ids{"a", "b"}})
-		s.after(time.Second)
-		s.stub.say(reply{index: 4, ids: ids{"a", "b", "c"}})
-		s.after(time.Second)
-		s.yielded(ids{"a"}, ids{"a", "b"}, ids{"a", "b", "c"})
-		n := s.stub.heard()
-		require.False(t, s.stub.questions[2].Has("index"))
-		s.after(30 * time.Second)
-		require.Equal(t, n, s.stub.heard(), "it waits again")
+	play(t, func(w *world) {
+		w.add("a", "b", "c")
+		v := w.watch(w.open(consul.Config{}))
+		w.store.Reset(3)
+		w.tape.forget()
+		w.add("d")
+		w.after(time.Second)
+		w.add("e")
+		w.after(time.Second)
+		require.Equal(t, ids{"a", "b", "c", "d", "e"}, v.last())
+		require.Empty(t, v.failed())
+		require.False(t, w.tape.heard("health/")[0].Has("index"), "it starts over")
+		n := len(w.tape.heard("health/"))
+		w.after(30 * time.Second)
+		require.Len(t, w.tape.heard("health/"), n, "and waits again")
 	})
 }
 
-func TestW4IndexOfZeroIsNoHotLoop(t *testing.T) {
-	play(t, consul.Config{}, reply{index: 0, ids: ids{"a"}}, func(s *scene) {
-		s.after(time.Second)
-		require.Equal(t, "1", s.stub.questions[1].Get("index"))
-	})
-}
-
-func TestCO3ServerThatNeverWaitsIsNotAskedHot(t *testing.T) {
-	play(t, consul.Config{}, reply{index: 0, ids: ids{"a"}, hot: true}, func(s *scene) {
-		s.after(time.Minute)
-		require.LessOrEqual(t, s.stub.heard(), 60*4+3)
-		s.yielded(ids{"a"})
+func TestW4IndexOfZeroIsTakenForOne(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a")
+		w.agent.Inject(fake.Index(0))
+		w.watch(w.open(consul.Config{}))
+		w.after(time.Second)
+		require.Equal(t, "1", w.tape.heard("health/")[1].Get("index"))
 	})
 }
 
 func TestW4EqualContentIsNotYieldedAgain(t *testing.T) {
-	reg := prometheus.NewRegistry()
-	play(t, consul.Config{Metrics: reg}, reply{index: 5, ids: ids{"a"}}, func(s *scene) {
-		for i := range uint64(5) {
-			s.stub.say(reply{index: 6 + i, ids: ids{"a"}})
-			s.after(time.Second)
+	play(t, func(w *world) {
+		reg := prometheus.NewRegistry()
+		w.add("a")
+		v := w.watch(w.open(consul.Config{Metrics: reg}))
+		w.tape.forget()
+		for range 5 {
+			w.tell("PUT agent/check/warn/a")
+			w.tell("PUT agent/check/pass/a")
+			w.after(time.Second)
 		}
-		s.yielded(ids{"a"})
-		require.GreaterOrEqual(t, s.stub.heard(), 6)
-		families, err := reg.Gather()
-		require.NoError(t, err)
-		updates := families[len(families)-1]
-		require.Equal(t, "registry_updates_total", updates.GetName())
-		require.Equal(t, 1.0, updates.Metric[0].Counter.GetValue())
+		v.yielded(ids{"a"})
+		require.GreaterOrEqual(t, len(w.tape.heard("health/")), 5)
+		require.Equal(t, 1.0, counted(t, reg, "registry_updates_total", "shop"))
 	})
 }
 
 func TestW4ErrorsBackOffAndForgetTheIndex(t *testing.T) {
-	play(t, consul.Config{}, reply{index: 5, ids: ids{"a"}}, func(s *scene) {
-		s.stub.say(reply{code: 500, body: "x"})
-		s.after(10 * time.Minute)
-		require.Less(t, s.stub.heard(), 200, "bounded by 10 s at most, half of it on average")
-		require.Greater(t, s.stub.heard(), 60)
-		require.False(t, s.stub.questions[3].Has("index"))
+	play(t, func(w *world) {
+		w.add("a")
+		v := w.watch(w.open(consul.Config{}))
+		w.tape.forget()
+		heal := w.agent.Inject(fake.Status(500))
+		w.after(10 * time.Minute)
+		asked := w.tape.heard("health/")
+		require.Less(t, len(asked), 200, "bounded by 10 s at most, half of it on average")
+		require.Greater(t, len(asked), 60)
+		require.False(t, asked[2].Has("index"), "after two failures at the latest")
+		heal()
+		w.after(10 * time.Second)
+		w.tape.forget()
+		w.agent.Inject(fake.Status(500))
+		w.after(time.Second)
+		require.GreaterOrEqual(t, len(w.tape.heard("health/")), 3, "success has reset the pause")
+		require.Len(t, v.failed(), 2)
 	})
 }
 
-func TestW6IdleRoleLogsNoError(t *testing.T) {
-	play(t, consul.Config{}, reply{index: 5, ids: ids{"a"}}, func(s *scene) {
-		s.after(10*time.Minute + time.Second)
-		require.Empty(t, s.failed())
-		require.LessOrEqual(t, s.stub.heard(), 14, "a question a minute")
-		fresh := 0
-		for _, q := range s.stub.questions[1:] {
-			if !q.Has("index") {
-				fresh++
-			}
+func TestW4ServersThatStartAgainWithNothingAreFollowed(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a", "b", "c")
+		v := w.watch(w.open(consul.Config{}))
+		w.stop()
+		w.after(5 * time.Second)
+		w.store = state.New("dc1")
+		w.agent, w.others = fake.New("here", w.store), fake.New("elsewhere", w.store)
+		w.tape.Handler = w.agent
+		w.add("a", "d")
+		w.start()
+		w.after(11 * time.Second)
+		v.yielded(ids{"a", "b", "c"}, ids{"a", "d"})
+	})
+}
+
+func TestW4FlappingConsulIsNoHotLoop(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a")
+		v := w.watch(w.open(consul.Config{}))
+		w.tape.forget()
+		for range 60 {
+			heal := w.agent.Inject(fake.Cut{})
+			w.after(500 * time.Millisecond)
+			heal()
+			w.after(500 * time.Millisecond)
 		}
-		require.Equal(t, 2, fresh, "W7: the whole list every five minutes")
+		v.yielded(ids{"a"})
+		require.LessOrEqual(t, len(w.tape.heard("health/")), 60*6)
+	})
+}
+
+func TestW4LeavingIsImmediate(t *testing.T) {
+	for _, f := range []fake.Fault{fake.Keep(9), fake.HalfOpen{}, fake.Status(500)} {
+		play(t, func(w *world) {
+			w.add("a")
+			v := w.watch(w.open(consul.Config{}))
+			w.agent.Inject(f)
+			w.after(time.Minute)
+			begun := time.Now()
+			v.cancel()
+			require.Zero(t, time.Since(begun), f)
+		})
+	}
+}
+
+func TestW5OutageOf30SecondsIsOverWithin10(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a")
+		v := w.watch(w.open(consul.Config{}))
+		w.stop()
+		w.after(30 * time.Second)
+		w.add("b")
+		w.start()
+		w.after(10 * time.Second)
+		v.yielded(ids{"a"}, ids{"a", "b"})
+	})
+}
+
+func TestW6IdleRoleHasNoErrorAndFewQuestions(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a")
+		v := w.watch(w.open(consul.Config{}))
+		w.agent.Inject(fake.Slow(9 * time.Second)) // on top of the wait and Consul's jitter
+		w.tape.forget()
+		w.after(10*time.Minute + time.Second)
+		require.Empty(t, v.failed())
+		require.LessOrEqual(t, len(w.tape.heard("health/")), 14, "a question a minute")
+	})
+}
+
+func TestW6WatchesOfARoleShareAQuestion(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a")
+		r := w.open(consul.Config{})
+		first := w.watch(r)
+		w.tape.forget()
+		second := w.watch(r)
+		require.Empty(t, w.tape.heard(""))
+		second.yielded(ids{"a"})
+		first.cancel()
+		require.Len(t, r.Status(), 1)
+		second.cancel()
+		require.Empty(t, r.Status(), "nobody watches, nobody asks")
+	})
+}
+
+func TestW7LeaderLossBlindsNobody(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a")
+		w.agent.Inject(fake.NoLeader{})
+		v := w.watch(w.open(consul.Config{}))
+		w.after(10 * time.Minute)
+		v.yielded(ids{"a"})
+		require.Empty(t, v.failed())
 	})
 }
 
 func TestW7LaggingFollowerIsNotBelieved(t *testing.T) {
-	lag := http.Header{"X-Consul-Lastcontact": {"20000"}}
-	play(t, consul.Config{}, reply{index: 5, ids: ids{"a"}, header: lag}, func(s *scene) {
-		s.after(time.Second)
-		require.True(t, s.stub.questions[0].Has("stale"))
-		require.False(t, s.stub.questions[1].Has("stale"))
-		s.yielded(ids{"a"})
+	play(t, func(w *world) {
+		w.add("a")
+		w.agent.Inject(fake.Frozen{Store: w.store.Copy()})
+		w.agent.Inject(fake.Lag(20 * time.Second))
+		w.add("b")
+		v := w.watch(w.open(consul.Config{}))
+		v.yielded(ids{"a", "b"})
+		w.agent.Inject(fake.NoLeader{})
+		other := w.watch(w.open(consul.Config{}))
+		other.yielded(ids{"a"}) // better than nothing
+		require.Len(t, other.failed(), 1)
 	})
 }
 
-func TestCO9RefusalIsToldOnceAndNotRetriedHot(t *testing.T) {
-	play(t, consul.Config{}, reply{code: 403, body: "Permission denied"}, func(s *scene) {
-		s.after(time.Minute)
-		require.Len(t, s.failed(), 1)
-		require.True(t, errs.Denied.Is(s.failed()[0]))
-		require.Empty(t, s.sets, "a refusal is no empty list")
-		require.Less(t, s.stub.heard(), 30)
+func TestW7ChangeThatWasLostIsFoundWithinFiveMinutes(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a")
+		v := w.watch(w.open(consul.Config{}))
+		_, index := w.store.Health("shop")
+		w.agent.Inject(fake.Index(index)) // as if nothing ever happened
+		w.tape.forget()
+		w.after(11 * time.Minute)
+		fresh := 0
+		for _, q := range w.tape.heard("health/") {
+			if !q.Has("index") {
+				fresh++
+			}
+		}
+		require.Equal(t, 2, fresh)
+		v.yielded(ids{"a"})
 	})
 }
 
-func TestCO8TokenTravelsInTheHeaderOnly(t *testing.T) {
-	play(t, consul.Config{}, reply{code: 403, body: "x"}, func(s *scene) {
-		require.Equal(t, "secret", s.stub.tokens[0])
-		require.NotContains(t, s.stub.questions[0].Encode(), "secret")
-		require.NotContains(t, s.failed()[0].Error(), "secret")
+func TestW7HalfOpenConnectionIsGivenUp(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a")
+		v := w.watch(w.open(consul.Config{}))
+		heal := w.agent.Inject(fake.HalfOpen{})
+		w.add("b")
+		w.after(74*time.Second + 250*time.Millisecond) // wait, a sixteenth, slack
+		require.Len(t, v.failed(), 1)
+		heal()
+		w.after(10 * time.Second)
+		v.yielded(ids{"a"}, ids{"a", "b"})
 	})
 }
 
-func TestWatchesOfARoleShareAQuery(t *testing.T) {
-	play(t, consul.Config{}, reply{index: 5, ids: ids{"a"}}, func(s *scene) {
-		before := s.stub.heard()
-		first := s.cancel
-		s.watch()
-		require.Equal(t, before, s.stub.heard())
-		s.yielded(ids{"a"}, ids{"a"})
-		first()
-		require.Len(t, s.Status(), 1)
-		s.cancel()
-		require.Empty(t, s.Status(), "nobody watches, nobody asks")
+func TestW8OnlyPassingInstancesAreYielded(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a", "b")
+		v := w.watch(w.open(consul.Config{}))
+		w.tell("PUT agent/check/fail/a")
+		w.after(time.Second)
+		w.tell("PUT agent/check/pass/a")
+		w.tell("PUT agent/check/warn/b")
+		w.after(time.Second)
+		v.yielded(ids{"a", "b"}, ids{"b"}, ids{"a"})
+		for _, q := range w.tape.heard("health/") {
+			require.Equal(t, "1", q.Get("passing"), "the server filters")
+		}
+	})
+}
+
+func TestW8AllCriticalIsConfirmedEmpty(t *testing.T) {
+	play(t, func(w *world) {
+		w.add("a")
+		v := w.watch(w.open(consul.Config{}))
+		w.tell("PUT agent/check/fail/a")
+		w.after(time.Minute)
+		v.yielded(ids{"a"}, ids{})
+		require.Equal(t, "empty-confirmed", v.state().State)
+	})
+}
+
+func TestW8PanicYieldsThoseThatDoNotPassAndCounts(t *testing.T) {
+	play(t, func(w *world) {
+		reg := prometheus.NewRegistry()
+		w.add("a", "b", "out")
+		v := w.watch(w.open(consul.Config{Panic: true, Metrics: reg}))
+		w.tell("PUT agent/service/maintenance/out?enable=true")
+		w.tell("PUT agent/check/fail/a")
+		w.after(time.Second)
+		require.Equal(t, ids{"b"}, v.last())
+		require.Equal(t, "fresh", v.state().State)
+		w.tell("PUT agent/check/fail/b")
+		w.after(time.Second)
+		require.Equal(t, ids{"a", "b"}, v.last(), "not what an operator took out")
+		require.Equal(t, "panic", v.state().State)
+		w.after(10 * time.Minute)
+		require.Equal(t, 1.0, counted(t, reg, "registry_panics_total", "shop"))
+		w.tell("PUT agent/check/pass/a")
+		w.after(time.Second)
+		require.Equal(t, ids{"a"}, v.last())
+		require.Equal(t, "fresh", v.state().State)
+		w.tell("PUT agent/check/fail/a")
+		w.after(time.Second)
+		require.Equal(t, 2.0, counted(t, reg, "registry_panics_total", "shop"), "another one")
+		w.remove("a", "b", "out")
+		w.after(time.Minute)
+		require.Equal(t, ids{}, v.last(), "where there is nobody there is nobody to panic with")
 	})
 }
