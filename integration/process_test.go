@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -75,17 +76,40 @@ func (p *process) stop() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// freePorts finds ports on loopback that nobody listens on now.
+// ports hands out each port once.
+type ports struct {
+	mu   sync.Mutex
+	next int
+}
+
+var handed = new(ports)
+
+// freePorts finds ports on loopback that nobody listens on, each once, and
+// none of those that the kernel gives to connections: between being found and
+// being listened on, one of them could be given away.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer ln.Close() // all are held until the last is found
-		ports[i] = ln.Addr().(*net.TCPAddr).Port
+	const low, count = 10_000, 22_000 // Linux gives away 32768 and up
+	handed.mu.Lock()
+	defer handed.mu.Unlock()
+	if handed.next == 0 {
+		handed.next = os.Getpid() * 97 // away from those of tests that run beside
 	}
-	return ports
+	var found []int
+	for range count {
+		handed.next++
+		port := low + handed.next%count
+		ln, err := net.Listen("tcp", loopback(port))
+		if err != nil {
+			continue
+		}
+		require.NoError(t, ln.Close())
+		if found = append(found, port); len(found) == n {
+			return found
+		}
+	}
+	require.FailNow(t, "no free port is left")
+	return nil
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -89,10 +89,7 @@ func TestScripts(t *testing.T) {
 // freeAddr is a loopback address that nobody listens on.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
+	return loopback(freePorts(t, 1)[0])
 }
 
 // ask asks for a URL until the status is the one wanted, or the time is up.
