@@ -20,6 +20,7 @@ func main() {
 	root.AddCommand(
 		command.Serve(services.All, version),
 		command.Roles(services.All, version),
+		command.Ps(services.All),
 		command.Version(version),
 		sim.Command(services.All, version),
 	)

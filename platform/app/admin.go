@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"runtime/debug"
+	"text/tabwriter"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"example.com/app/platform/network"
+	"example.com/app/platform/registry"
 )
 
 // An admin answers those who operate the node: is it alive, is it ready, what
@@ -29,6 +32,7 @@ const adminIndex = `/livez            200 while the process runs (also /healthz)
 /readyz           200 when every instance can be found and answers, else 503 and the reasons
 /metrics          counters for Prometheus
 /buildinfo        version, modules, build settings
+/debug/discovery  what each instance believes of the roles it calls, and since when
 /debug/pprof/     profiles
 `
 
@@ -65,6 +69,7 @@ func (a *admin) routes() http.Handler {
 		info, _ := debug.ReadBuildInfo()
 		plain(w, http.StatusOK, fmt.Sprintf("version\t%s\n%s", a.node.cfg.Version, info))
 	})
+	mux.HandleFunc("GET /debug/discovery", a.discovery)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -85,6 +90,32 @@ func (a *admin) readyz(w http.ResponseWriter, _ *http.Request) {
 		lines += in.host + ": " + text + "\n"
 	}
 	plain(w, code, lines)
+}
+
+// discovery says what each instance believes of the roles it watches.
+func (a *admin) discovery(w http.ResponseWriter, _ *http.Request) {
+	var text bytes.Buffer
+	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "HOST\tROLE\tSTATE\tINSTANCES\tAGE\tINDEX\tLAST ERROR")
+	for _, in := range a.node.instances {
+		for _, s := range in.believes() {
+			reason := "-"
+			if s.Err != nil {
+				reason = s.Err.Error()
+			}
+			_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%v\t%d\t%s\n", in.host, s.Role, s.State, s.Instances, s.Age.Round(time.Millisecond), s.Index, reason)
+		}
+	}
+	_ = t.Flush() // into memory
+	plain(w, http.StatusOK, text.String())
+}
+
+// believes is what the instance's registry tells of the roles it watches.
+func (in *instance) believes() []registry.Status {
+	if r, ok := in.registry.(registry.Reporter); ok {
+		return r.Status()
+	}
+	return nil
 }
 
 func plain(w http.ResponseWriter, code int, text string) {

@@ -23,11 +23,12 @@ type instance struct {
 	role Role
 	host string // its name on the fabric
 
-	env     *Env
-	service Service
-	server  server
-	ln      net.Listener
-	self    registry.Instance
+	env      *Env
+	registry registry.Registry // as it is; env has the role's view of it
+	service  Service
+	server   server
+	ln       net.Listener
+	self     registry.Instance
 
 	callers []*instance   // in this process: they stop first
 	stop    chan struct{} // closed when it shall stop
@@ -178,7 +179,7 @@ func (in *instance) register(task func(string, func() error)) (leave func(ctx co
 		in.server.SetServing(true)
 		in.state.set(phaseServing, errors.New("not registered yet"))
 		task("see itself", func() error { return in.seeItself(ctx) })
-		err := in.env.Registry.Register(ctx, registry.Registration{Instance: in.self, Health: in.check, Report: in.report})
+		err := in.registry.Register(ctx, registry.Registration{Instance: in.self, Health: in.check, Report: in.report})
 		if ctx.Err() == nil {
 			return err
 		}
@@ -245,7 +246,7 @@ func (in *instance) seeItself(ctx context.Context) error {
 	message := "started, not seen in the registry yet"
 	within, cancel := context.WithTimeout(ctx, in.node.cfg.WaitSeen)
 	defer cancel()
-	for set := range in.env.Registry.Watch(within, in.role.Name) {
+	for set := range in.registry.Watch(within, in.role.Name) {
 		if slices.ContainsFunc(set, func(other registry.Instance) bool { return other.ID == in.self.ID }) {
 			message = "started"
 			break

@@ -19,6 +19,7 @@ import (
 
 	"example.com/app/platform/network"
 	"example.com/app/platform/proxy"
+	"example.com/app/platform/registry"
 	"example.com/app/platform/resilience"
 	"example.com/app/platform/rpc"
 )
@@ -33,6 +34,10 @@ type Config struct {
 	Name    string // of the machine, part of instance ids; may be empty
 	Version string // of the program
 	Zone    string // failure domain; may be empty
+
+	Tags       []string                     // of the instances, beside their protocol
+	PreferZone bool                         // call instances of the own zone as long as there are any
+	Select     map[string]registry.Selector // which instances of a role to call; none: all
 
 	GRPC      string          // host:port for gRPC; empty means ":50051"
 	HTTP      string          // host:port of HTTP roles; empty means ":8080"

@@ -1,9 +1,12 @@
 package app
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
@@ -21,6 +24,8 @@ func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) 
 	calls := grpcprom.NewClientMetrics(grpcprom.WithClientHandlingTimeHistogram())
 	metrics.MustRegister(calls) // fails only for two instances of one name, which New does not make
 	id := in.id()
+	in.registry = registry.Track(reg)
+	reg = view{in.registry, n}
 	return &Env{
 		Role: in.role.Name, Instance: id, Version: n.cfg.Version, Zone: n.cfg.Zone,
 		Log:     n.cfg.Log.With("role", in.role.Name, "instance", id),
@@ -29,6 +34,25 @@ func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) 
 		Roles: n.cfg.Roles, Routes: n.cfg.Routes,
 		clients: &clients{cfg: rpc.ClientConfig{Registry: reg, Network: net, Metrics: calls}},
 	}
+}
+
+// A view is the registry as the roles of a node see it: of the roles they call,
+// the instances that the node was told to call.
+type view struct {
+	registry.Registry
+	node *Node
+}
+
+// Watch implements registry.Registry.
+func (v view) Watch(ctx context.Context, role string) iter.Seq2[[]registry.Instance, error] {
+	cfg, reg := v.node.cfg, v.Registry
+	if s, ok := cfg.Select[role]; ok {
+		reg = registry.Select(reg, s)
+	}
+	if cfg.PreferZone {
+		reg = registry.Prefer(reg, cfg.Zone)
+	}
+	return reg.Watch(ctx, role)
 }
 
 // id names the instance for its life: who it is, where, and which start it is,
@@ -80,7 +104,7 @@ func (in *instance) describe() error {
 	in.self = registry.Instance{
 		ID: in.env.Instance, Role: in.role.Name, Addr: addr,
 		Version: in.env.Version, Zone: in.env.Zone, Weight: 1, Started: in.node.cfg.Now(),
-		Tags: []string{protocol}, Meta: map[string]string{"protocol": protocol, "host": in.host},
+		Tags: slices.Sorted(slices.Values(append([]string{protocol}, in.node.cfg.Tags...))), Meta: map[string]string{"protocol": protocol, "host": in.host},
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,8 @@ import (
 // serving is what `app serve` was asked for.
 type serving struct {
 	roles, replicas, peers, routes, work []string
+	selects, tags                        []string
+	preferZone                           bool
 	registry, network                    string
 	grpc, http, admin, advertise, zone   string
 	drain, grace                         time.Duration
@@ -42,6 +45,9 @@ func (s *serving) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.admin, "admin", "127.0.0.1:9090", "address for health, metrics and profiles; empty: none")
 	f.StringVar(&s.advertise, "advertise", "", "host that others dial; default: where it listens, or this machine's private address")
 	f.StringVar(&s.zone, "zone", "", "failure domain of this process")
+	f.BoolVar(&s.preferZone, "prefer-zone", false, "call instances of the own --zone as long as there are any")
+	f.StringArrayVar(&s.selects, "select", nil, "which instances of a role to call, as in greeter=tag:canary,version:v2,zone:eu-1 (may be repeated)")
+	f.StringSliceVar(&s.tags, "tag", nil, "a tag of the instances in the registry (may be repeated)")
 	f.StringArrayVar(&s.routes, "route", nil, "HTTP prefix that the gateway proxies to a service of the registry, as in /shop=shop (may be repeated)")
 	f.StringArrayVar(&s.work, "work", nil, "modelled work of a role: time per call, workers, waiting calls, as in greeter=20ms,workers=8 (may be repeated)")
 	f.DurationVar(&s.drain, "drain", 5*time.Second, "how long to answer after leaving the registry; default 0s where all is in memory")
@@ -61,7 +67,7 @@ func (s *serving) config(all []app.Role, version string, stderr io.Writer, drain
 	}
 	whole := slices.Contains(s.roles, "all")
 	cfg := app.Config{
-		Roles: all, Version: version, Zone: s.zone,
+		Roles: all, Version: version, Zone: s.zone, Tags: s.tags, PreferZone: s.preferZone,
 		GRPC: s.grpc, HTTP: s.http, Admin: s.admin, Advertise: s.advertise,
 		Drain: s.drain, Grace: s.grace, Edge: new(network.TCP),
 		Metrics: prometheus.NewRegistry(),
@@ -75,6 +81,12 @@ func (s *serving) config(all []app.Role, version string, stderr io.Writer, drain
 	if cfg.Work, err = ParseWork(all, s.work); err != nil {
 		return app.Config{}, err
 	}
+	if cfg.Select, err = s.selectors(); err != nil {
+		return app.Config{}, err
+	}
+	if s.preferZone && s.zone == "" {
+		return app.Config{}, usage("--prefer-zone needs --zone")
+	}
 	if cfg.Routes, err = proxy.ParseRoutes(s.routes); err != nil {
 		return app.Config{}, usage("--route: %w", err)
 	}
@@ -87,6 +99,22 @@ func (s *serving) config(all []app.Role, version string, stderr io.Writer, drain
 		return app.Config{}, usage("--drain must be 0s or more, --grace above 0s")
 	}
 	return cfg, s.ground(&cfg, whole, drainSet)
+}
+
+// selectors reads which instances of a role, or of a proxied service, to call.
+func (s *serving) selectors() (map[string]registry.Selector, error) {
+	chosen := make(map[string]registry.Selector)
+	for _, text := range s.selects {
+		role, selector, ok := strings.Cut(text, "=")
+		if !ok || role == "" {
+			return nil, usage("--select %q: want role=selector, as in greeter=tag:canary,version:v2", text)
+		}
+		var err error
+		if chosen[role], err = registry.ParseSelector(selector); err != nil {
+			return nil, usage("--select %q: %w", text, err)
+		}
+	}
+	return chosen, nil
 }
 
 func (s *serving) newLog(stderr io.Writer, version string) (*slog.Logger, error) {
