@@ -362,9 +362,10 @@ func TestW8OnlyPassingInstancesAreYielded(t *testing.T) {
 		w.tell("PUT agent/check/fail/a")
 		w.after(time.Second)
 		w.tell("PUT agent/check/pass/a")
+		w.after(time.Second)
 		w.tell("PUT agent/check/warn/b")
 		w.after(time.Second)
-		v.yielded(ids{"a", "b"}, ids{"b"}, ids{"a"})
+		v.yielded(ids{"a", "b"}, ids{"b"}, ids{"a", "b"}, ids{"a"})
 		for _, q := range w.tape.heard("health/") {
 			require.Equal(t, "1", q.Get("passing"), "the server filters")
 		}

@@ -25,12 +25,20 @@ import (
 // A Server is one agent in development mode: server and client in one, with
 // its state in memory. Its methods belong to the goroutine of the test.
 type Server struct {
-	t     testing.TB
-	bin   string
-	ports map[string]int // by flag of consul agent
-	log   string         // path of its output
-	cmd   *exec.Cmd      // nil while stopped
-	ended chan struct{}  // closed when cmd has
+	t        testing.TB
+	bin      string
+	settings Settings
+	ports    map[string]int // by flag of consul agent
+	log      string         // path of its output
+	cmd      *exec.Cmd      // nil while stopped
+	ended    chan struct{}  // closed when cmd has
+}
+
+// Settings are how an agent differs from one in development mode.
+type Settings struct {
+	Config string // in HCL, on top of what development mode sets
+	HTTPS  bool   // serve the API over TLS too; Config says with which certificate
+	Token  string // that may do everything, where Config turns ACLs on
 }
 
 // portFlags are all the ports that an agent listens on.
@@ -47,10 +55,20 @@ const tries = 5
 // test is skipped.
 func Agent(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{t: t, bin: program(t), log: filepath.Join(t.TempDir(), "consul.log")}
+	return Configured(t, Settings{})
+}
+
+// Configured is Agent with settings.
+func Configured(t testing.TB, settings Settings) *Server {
+	t.Helper()
+	s := &Server{t: t, bin: program(t), settings: settings, log: filepath.Join(t.TempDir(), "consul.log")}
 	t.Cleanup(s.end)
+	flags := portFlags()
+	if settings.HTTPS {
+		flags = append(flags, "https-port")
+	}
 	for range tries {
-		s.ports = freePorts(t)
+		s.ports = freePorts(t, flags)
 		if s.start() {
 			return s
 		}
@@ -64,8 +82,16 @@ func (s *Server) Addr() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports["http-port"]))
 }
 
-// API is the configuration of a client, free of the environment's token.
-func (s *Server) API() *api.Config { return &api.Config{Address: s.Addr(), Scheme: "http"} }
+// HTTPS is the host:port of the API over TLS.
+func (s *Server) HTTPS() string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports["https-port"]))
+}
+
+// API is the configuration of a client, free of the environment's token. It
+// has the token of the settings.
+func (s *Server) API() *api.Config {
+	return &api.Config{Address: s.Addr(), Scheme: "http", Token: s.settings.Token}
+}
 
 // Client is a client of the agent, to look behind the back of the code under
 // test.
@@ -116,8 +142,15 @@ func (s *Server) start() bool {
 	}
 	defer func() { _ = out.Close() }()
 	args := []string{"agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-dns-port=-1", "-log-level=info"}
-	for _, flag := range portFlags() {
-		args = append(args, fmt.Sprintf("-%s=%d", flag, s.ports[flag]))
+	for flag, port := range s.ports {
+		args = append(args, fmt.Sprintf("-%s=%d", flag, port))
+	}
+	if s.settings.Config != "" {
+		path := filepath.Join(s.t.TempDir(), "consul.hcl")
+		if err := os.WriteFile(path, []byte(s.settings.Config), 0o600); err != nil {
+			s.t.Fatalf("configure consul agent: %v", err)
+		}
+		args = append(args, "-config-file="+path)
 	}
 	s.cmd = exec.Command(s.bin, args...)
 	s.cmd.Stdout, s.cmd.Stderr = out, out
@@ -160,10 +193,10 @@ func (s *Server) led() bool {
 }
 
 // freePorts finds a port for each flag that nobody listens on now.
-func freePorts(t testing.TB) map[string]int {
+func freePorts(t testing.TB, flags []string) map[string]int {
 	t.Helper()
 	ports := map[string]int{}
-	for _, flag := range portFlags() {
+	for _, flag := range flags {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatalf("find a free port: %v", err)
