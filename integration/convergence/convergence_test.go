@@ -8,6 +8,8 @@ package convergence
 import (
 	"context"
 	"fmt"
+	"io"
+	stdlog "log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -227,10 +229,11 @@ func TestIdleWatchesCostTheAgentLittle(t *testing.T) {
 	var requests atomic.Int64
 	target, err := url.Parse("http://" + agent.Addr())
 	require.NoError(t, err)
-	front := &httputil.ReverseProxy{FlushInterval: -1, Rewrite: func(r *httputil.ProxyRequest) { requests.Add(1); r.SetURL(target) }}
+	quiet := stdlog.New(io.Discard, "", 0) // questions that are given up at the end are no news
+	front := &httputil.ReverseProxy{FlushInterval: -1, ErrorLog: quiet, Rewrite: func(r *httputil.ProxyRequest) { requests.Add(1); r.SetURL(target) }}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := http.Server{Handler: front, ReadHeaderTimeout: time.Second}
+	server := http.Server{Handler: front, ReadHeaderTimeout: time.Second, ErrorLog: quiet}
 	go func() { _ = server.Serve(ln) }()
 	defer server.Close()
 

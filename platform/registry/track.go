@@ -14,6 +14,7 @@ const (
 	Unknown        = "unknown"         // nothing has been heard yet
 	Fresh          = "fresh"           // the set is what the registry says
 	Stale          = "stale"           // the registry cannot be asked: the set is the last one known
+	Panic          = "panic"           // nobody is healthy, and all are yielded rather than none
 	EmptyPending   = "empty-pending"   // the registry says that there is nobody, and is doubted for a while
 	EmptyConfirmed = "empty-confirmed" // there is nobody
 )

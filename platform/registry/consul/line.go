@@ -159,7 +159,7 @@ func (l *line) believe(set []registry.Instance, desperate bool) {
 
 // doubt keeps what readers believe in spite of an empty answer.
 func (l *line) doubt() {
-	l.watch.learn(l, func(n *news) { n.err, n.fresh, n.pending = nil, time.Now(), true })
+	l.watch.learn(l, func(n *news) { n.err, n.fresh, n.index, n.pending = nil, time.Now(), l.index, true })
 }
 
 // publish tells the readers a set.
@@ -168,7 +168,7 @@ func (l *line) publish(set []registry.Instance, desperate bool) {
 	var before news
 	l.watch.learn(l, func(n *news) {
 		before = *n
-		*n = news{set: set, known: true, fresh: time.Now(), panic: desperate}
+		*n = news{set: set, known: true, fresh: time.Now(), index: l.index, panic: desperate}
 	})
 	if before.err != nil {
 		config.Log.Info("consul answers again", l.about("instances", len(set))...)

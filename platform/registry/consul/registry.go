@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -132,22 +131,13 @@ func clones(set []registry.Instance) []registry.Instance {
 	return out
 }
 
-// A Status is what a Registry believes of one role that somebody watches.
-type Status struct {
-	Role      string
-	State     string        // unknown, fresh, stale, panic, empty-pending or empty-confirmed
-	Instances int           // that Watch yielded last
-	Age       time.Duration // since Consul last confirmed them; 0 while unknown
-	Err       error         // why Consul cannot be asked; nil: it can
-}
-
-// Status returns what r believes, sorted by role.
-func (r *Registry) Status() []Status {
-	var all []Status
+// Status implements registry.Reporter.
+func (r *Registry) Status() []registry.Status {
+	var all []registry.Status
 	for _, w := range r.watching() {
 		all = append(all, w.status())
 	}
-	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Role, b.Role) })
+	slices.SortFunc(all, func(a, b registry.Status) int { return strings.Compare(a.Role, b.Role) })
 	return all
 }
 

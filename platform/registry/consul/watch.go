@@ -38,6 +38,7 @@ type news struct {
 	known   bool
 	err     error     // of the last question; nil: it was answered
 	fresh   time.Time // of the last answer; zero: none yet
+	index   uint64    // of Consul, in the last answer
 	pending bool      // an empty answer is doubted
 	panic   bool      // no instance passes, and the set is of those that do not
 }
@@ -125,30 +126,31 @@ func (w *watch) merge() bool {
 }
 
 // status returns what readers believe: of several lines the oldest news.
-func (w *watch) status() Status {
+func (w *watch) status() registry.Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := Status{Role: w.role, Instances: len(w.now.set), Err: w.now.err}
+	s := registry.Status{Role: w.role, Instances: len(w.now.set), Err: w.now.err}
 	var pending, panicking bool
 	for _, l := range w.lines {
 		if !l.news.fresh.IsZero() {
 			s.Age = max(s.Age, time.Since(l.news.fresh))
 		}
+		s.Index = max(s.Index, l.news.index)
 		pending, panicking = pending || l.news.pending, panicking || l.news.panic
 	}
 	switch {
 	case !w.now.known:
-		s.State = "unknown"
+		s.State = registry.Unknown
 	case w.now.err != nil:
-		s.State = "stale"
+		s.State = registry.Stale
 	case panicking:
-		s.State = "panic"
+		s.State = registry.Panic
 	case pending:
-		s.State = "empty-pending"
+		s.State = registry.EmptyPending
 	case len(w.now.set) == 0:
-		s.State = "empty-confirmed"
+		s.State = registry.EmptyConfirmed
 	default:
-		s.State = "fresh"
+		s.State = registry.Fresh
 	}
 	return s
 }

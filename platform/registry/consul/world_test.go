@@ -176,7 +176,7 @@ func (v *viewer) failed() []error {
 }
 
 // state is what the registry says about the role that is watched.
-func (v *viewer) state() consul.Status {
+func (v *viewer) state() registry.Status {
 	v.Helper()
 	all := v.registry.Status()
 	require.Len(v, all, 1)
