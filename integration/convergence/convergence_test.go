@@ -36,7 +36,8 @@ import (
 )
 
 const (
-	services = 60              // repetitions, each a service of its own, all at once
+	services = 60              // repetitions, each a service of its own
+	atOnce   = 30              // an agent holds 200 connections of one address, and each watcher wants one
 	poll     = 5 * time.Second // how often the poller asks
 )
 
@@ -85,11 +86,15 @@ func TestConvergenceSideBySide(t *testing.T) {
 	agent := consultest.Agent(t)
 	watchers := []watcher{ours(t, agent), gokit(agent), poller(agent)}
 	appeared, left := make([]sample, len(watchers)), make([]sample, len(watchers))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
+	client := agent.Client().Agent()
 	var all sync.WaitGroup
+	places := make(chan struct{}, atOnce)
 	for i := range services {
 		all.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
 			service := fmt.Sprintf("service-%02d", i)
 			lists := make([]*news, len(watchers))
 			watching, stop := context.WithCancel(ctx)
@@ -102,11 +107,11 @@ func TestConvergenceSideBySide(t *testing.T) {
 			}
 			pause(ctx, 2*time.Second+rand.N(poll)) // all watch by then, and the pollers are out of step
 			at := time.Now()
-			require.NoError(t, agent.Client().Agent().ServiceRegister(&api.AgentServiceRegistration{Name: service, ID: service, Port: 1, Address: "127.0.0.1"}))
+			require.NoError(t, client.ServiceRegister(&api.AgentServiceRegistration{Name: service, ID: service, Port: 1, Address: "127.0.0.1"}))
 			measure(ctx, t, watchers, lists, 1, at, appeared)
 			pause(ctx, rand.N(poll))
 			at = time.Now()
-			require.NoError(t, agent.Client().Agent().ServiceDeregister(service))
+			require.NoError(t, client.ServiceDeregister(service))
 			measure(ctx, t, watchers, lists, 0, at, left)
 		})
 	}
