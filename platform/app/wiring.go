@@ -68,6 +68,7 @@ func (in *instance) id() string {
 // newRPCServer makes the instance's gRPC server, its service registered.
 func (in *instance) newRPCServer() *rpc.Server {
 	cfg := rpc.ServerConfig{
+		Role:    in.role.Name,
 		Log:     in.env.Log,
 		Metrics: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram()),
 		Workers: in.workers(),

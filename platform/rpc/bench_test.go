@@ -60,7 +60,7 @@ func (g ground) whole(b *testing.B) probepb.ProbeClient {
 	b.Helper()
 	ln, err := g.server.Listen(b.Context(), g.listen)
 	require.NoError(b, err)
-	s := NewServer(ServerConfig{Metrics: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())})
+	s := NewServer(ServerConfig{Role: "probe", Metrics: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())})
 	probepb.RegisterProbeServer(s, &probe{})
 	go func() { _ = s.Serve(ln) }()
 	s.SetServing(true)

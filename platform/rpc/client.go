@@ -35,14 +35,16 @@ type ClientConfig struct {
 	Timeout  time.Duration           // deadline of a unary call that has none; 0 means 10 s
 }
 
-// Dial returns a client of a role, which follows the registry from its first
-// call on, or from Connect. Calls fail fast while no instance is there, and say
-// so. Close ends all that it started.
+// Dial returns a client of a role. It sends calls to the instances whose health
+// service says that the role is served there, so that an address that another
+// role has taken over gets none. It follows the registry from its first call
+// on, or from Connect. Calls fail fast while no instance is there, and say so.
+// Close ends all that it started.
 func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 10 * time.Second
 	}
-	config, err := defaultServiceConfig()
+	config, err := defaultServiceConfig(cfg.Role)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)
 	}

@@ -44,7 +44,7 @@ func TestCallsTakeTurnsOverAllInstances(t *testing.T) {
 	})
 }
 
-func TestTwoSystemsInOneProcessDoNotSeeEachOther(t *testing.T) {
+func TestG1TwoSystemsInOneProcessDoNotSeeEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one, other := newWorld(t), newWorld(t)
 		mine, theirs := &probe{}, &probe{}
@@ -61,7 +61,7 @@ func TestTwoSystemsInOneProcessDoNotSeeEachOther(t *testing.T) {
 	})
 }
 
-func TestAMissingRoleIsNamedAtOnce(t *testing.T) {
+func TestG5AMissingRoleIsNamedAtOnce(t *testing.T) {
 	inMemory(t, func(w *world) {
 		client := probepb.NewProbeClient(w.dial())
 		start := time.Now()
@@ -91,7 +91,7 @@ func requireRoleMissing(t require.TestingT, err error, message string) {
 	require.Equal(t, map[string]string{"role": "probe"}, info.GetMetadata())
 }
 
-func TestAUnaryCallHasADeadlineWithoutBeingAsked(t *testing.T) {
+func TestG5AUnaryCallHasADeadlineWithoutBeingAsked(t *testing.T) {
 	for name, test := range map[string]struct{ configured, callers, want time.Duration }{
 		"the default":               {0, 0, 10 * time.Second},
 		"the client's":              {3 * time.Second, 0, 3 * time.Second},
@@ -121,7 +121,7 @@ func TestAUnaryCallHasADeadlineWithoutBeingAsked(t *testing.T) {
 	}
 }
 
-func TestTheRemainingDeadlineReachesTheLastHop(t *testing.T) {
+func TestRT5TheRemainingDeadlineReachesTheLastHop(t *testing.T) {
 	inMemory(t, func(w *world) {
 		var left time.Duration
 		w.start("last", &probe{answer: func(ctx context.Context, _ *probepb.Request) (*probepb.Reply, error) {
@@ -169,6 +169,7 @@ func (w *world) asking(before func()) *probe {
 // relayTo serves p as the role "relay", and is its client.
 func (w *world) relayTo(p *probe, cfg ServerConfig) probepb.ProbeClient {
 	w.Helper()
+	cfg.Role = "relay"
 	in := w.serve("relay", cfg, func(s grpc.ServiceRegistrar) { probepb.RegisterProbeServer(s, p) })
 	in.SetServing(true)
 	conn := w.dialAs("client", ClientConfig{Role: "relay", Registry: registry.Static{{ID: "relay", Role: "relay", Addr: in.addr}}})
@@ -200,7 +201,7 @@ func TestARequestIDOfTheHandlersOwnIsKept(t *testing.T) {
 	require.Equal(t, []string{"mine"}, out.Get(RequestID))
 }
 
-func TestANewRequestSetWithTheSameAddressesDoesNotReconnect(t *testing.T) {
+func TestG2ASetWithTheSameAddressesDoesNotReconnect(t *testing.T) {
 	inMemory(t, func(w *world) {
 		in := w.serve("probe-0", ServerConfig{}, func(s grpc.ServiceRegistrar) { probepb.RegisterProbeServer(s, &probe{}) })
 		in.SetServing(true)

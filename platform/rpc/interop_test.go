@@ -15,7 +15,7 @@ func insecurely() grpc.DialOption { return grpc.WithTransportCredentials(insecur
 
 // gRPC's own interop cases, through every interceptor of server and client.
 // They end the process where they fail.
-func TestTheInteropCasesOfGRPCPass(t *testing.T) {
+func TestGR10TheInteropCasesOfGRPCPass(t *testing.T) {
 	for name, test := range map[string]func(context.Context, grpc_testing.TestServiceClient, ...grpc.CallOption){
 		"empty_unary":                 interop.DoEmptyUnaryCall,
 		"large_unary":                 interop.DoLargeUnaryCall,

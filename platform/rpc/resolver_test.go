@@ -50,7 +50,7 @@ func (p pushed) Watch(ctx context.Context, _ string) iter.Seq2[[]registry.Instan
 	}
 }
 
-func TestARegistryThatCannotBeAskedTakesNoInstanceAway(t *testing.T) {
+func TestW3ARegistryThatCannotBeAskedTakesNoInstanceAway(t *testing.T) {
 	inMemory(t, func(w *world) {
 		in := w.serve("probe-0", ServerConfig{}, func(s grpc.ServiceRegistrar) { probepb.RegisterProbeServer(s, &probe{}) })
 		in.SetServing(true)
@@ -129,7 +129,7 @@ func (l *listening) told() int {
 	return l.n
 }
 
-func TestNoProxyStandsBetweenRoles(t *testing.T) {
+func TestG4NoProxyStandsBetweenRoles(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://proxy:3128")
 	inMemory(t, func(w *world) {
 		in := w.start("probe-0", &probe{}, ServerConfig{})
@@ -142,7 +142,7 @@ func TestNoProxyStandsBetweenRoles(t *testing.T) {
 	})
 }
 
-func TestAnInstanceThatIsNotServingGetsNoCalls(t *testing.T) {
+func TestG3AnInstanceThatIsNotServingGetsNoCalls(t *testing.T) {
 	inMemory(t, func(w *world) {
 		sick, well := &probe{}, &probe{}
 		in := w.start("probe-0", sick, ServerConfig{})
@@ -165,9 +165,23 @@ func TestAnInstanceThatIsNotServingGetsNoCalls(t *testing.T) {
 	})
 }
 
-// The control for the test above: a client whose config does not ask for
+func TestR6AnAddressThatAnswersAsSomebodyElseGetsNoCalls(t *testing.T) {
+	everyNetwork(t, func(w *world) {
+		stranger, well := &probe{}, &probe{}
+		w.start("probe-0", stranger, ServerConfig{Role: "other"}) // listed as "probe" still
+		w.start("probe-1", well, ServerConfig{})
+		client := w.ready()
+		for range 6 {
+			_, err := client.Write(w.Context(), &probepb.Request{})
+			require.NoError(w, err)
+		}
+		require.Equal(w, []int{0, 6}, []int{stranger.calls(), well.calls()})
+	})
+}
+
+// The control for the health test: a client whose config does not ask for
 // health, or that speaks without the health package, sends calls regardless.
-func TestWithoutHealthCheckingASickInstanceWouldGetCalls(t *testing.T) {
+func TestG3WithoutHealthCheckingASickInstanceWouldGetCalls(t *testing.T) {
 	inMemory(t, func(w *world) {
 		sick := &probe{}
 		w.start("probe-0", sick, ServerConfig{}).SetServing(false)

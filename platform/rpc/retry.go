@@ -44,14 +44,14 @@ type throttling struct {
 	TokenRatio float64 `json:"tokenRatio"`
 }
 
-// defaultServiceConfig is the gRPC service config of every client: round robin
-// over healthy instances, and a retry of UNAVAILABLE for the methods whose
+// defaultServiceConfig is the gRPC service config of a client of a role: round
+// robin over the instances that say that they serve this very role, and a retry of UNAVAILABLE for the methods whose
 // proto says that a second delivery does no harm, under a budget of one retry
 // in ten calls.
-func defaultServiceConfig() (string, error) {
+func defaultServiceConfig(role string) (string, error) {
 	c := serviceConfig{
 		LoadBalancing:   []map[string]struct{}{{"round_robin": {}}},
-		Health:          map[string]string{"serviceName": ""},
+		Health:          map[string]string{"serviceName": role},
 		RetryThrottling: throttling{MaxTokens: 100, TokenRatio: 0.1},
 	}
 	if names := idempotent(protoregistry.GlobalFiles); len(names) > 0 {

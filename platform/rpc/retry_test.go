@@ -17,7 +17,7 @@ import (
 	"example.com/app/platform/rpc/internal/probepb"
 )
 
-func TestOnlyUnavailableAndOnlyIdempotentMethodsAreRetried(t *testing.T) {
+func TestG6OnlyUnavailableAndOnlyIdempotentMethodsAreRetried(t *testing.T) {
 	for code, attempts := range map[codes.Code]int{
 		codes.Unavailable:       4,
 		codes.ResourceExhausted: 1,
@@ -56,7 +56,7 @@ func TestARetryFindsAnotherInstance(t *testing.T) {
 	})
 }
 
-func TestRetriesHaveABudget(t *testing.T) {
+func TestRT1RetriesHaveABudget(t *testing.T) {
 	inMemory(t, func(w *world) {
 		p := refusing(errs.Unavailable.New("not now"))
 		w.start("probe-0", p, ServerConfig{})
@@ -70,7 +70,7 @@ func TestRetriesHaveABudget(t *testing.T) {
 	})
 }
 
-func TestAServerCanForbidARetry(t *testing.T) {
+func TestRT2AServerCanForbidARetry(t *testing.T) {
 	inMemory(t, func(w *world) {
 		p := &probe{answer: func(ctx context.Context, _ *probepb.Request) (*probepb.Reply, error) {
 			require.NoError(w, grpc.SetTrailer(ctx, metadata.Pairs(pushbackKey, noRetry)))
@@ -84,7 +84,7 @@ func TestAServerCanForbidARetry(t *testing.T) {
 }
 
 // Four attempts at each of three hops would be 64 deliveries.
-func TestAFailureFurtherDownIsRetriedWhereItHappenedOnly(t *testing.T) {
+func TestRT4AFailureFurtherDownIsRetriedWhereItHappenedOnly(t *testing.T) {
 	inMemory(t, func(w *world) {
 		p := refusing(errs.Unavailable.New("not now"))
 		w.start("probe-0", p, ServerConfig{})
@@ -119,12 +119,12 @@ func TestTheAddressesOfAFailureFurtherDownStayHere(t *testing.T) {
 }
 
 func TestTheServiceConfigSaysWhatWasMeant(t *testing.T) {
-	text, err := defaultServiceConfig()
+	text, err := defaultServiceConfig("probe")
 	require.NoError(t, err)
 	var c serviceConfig
 	require.NoError(t, json.Unmarshal([]byte(text), &c))
 	require.Equal(t, []map[string]struct{}{{"round_robin": {}}}, c.LoadBalancing)
-	require.Equal(t, map[string]string{"serviceName": ""}, c.Health)
+	require.Equal(t, map[string]string{"serviceName": "probe"}, c.Health)
 	require.Len(t, c.Methods, 1)
 	require.Equal(t, []string{"UNAVAILABLE"}, c.Methods[0].Retry.Codes)
 }

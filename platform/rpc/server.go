@@ -25,6 +25,7 @@ import (
 
 // A ServerConfig sets the limits of a server. Zero values are the defaults.
 type ServerConfig struct {
+	Role    string                  // whose server it is; clients of others send no calls here. Empty: only those that ask for nobody do
 	Log     *slog.Logger            // nil: nothing is logged
 	Metrics *grpcprom.ServerMetrics // nil: none
 	Observe func(Call)              // hears of every call that ended; nil: nobody listens
@@ -101,6 +102,9 @@ func NewServer(cfg ServerConfig) *Server {
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	)
+	if s.cfg.Role != "" {
+		s.health.know(s.cfg.Role)
+	}
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	return s
 }

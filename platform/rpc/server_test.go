@@ -27,7 +27,7 @@ import (
 	"example.com/app/platform/rpc/internal/probepb"
 )
 
-func TestAPanicIsInternalAndItsTextStaysHere(t *testing.T) {
+func TestGR9APanicIsInternalAndItsTextStaysHere(t *testing.T) {
 	inMemory(t, func(w *world) {
 		log := &journal{}
 		p := &probe{
@@ -194,7 +194,7 @@ func TestEveryMessageOfAStreamIsChecked(t *testing.T) {
 	})
 }
 
-func TestAMessageHasALimitBeforeAndAfterDecompression(t *testing.T) {
+func TestGR2AMessageHasALimitBeforeAndAfterDecompression(t *testing.T) {
 	const limit = 64 << 10
 	for name, test := range map[string]struct {
 		size int
@@ -231,7 +231,7 @@ func TestTheDefaultMessageLimitIsFourMebibytes(t *testing.T) {
 	})
 }
 
-func TestMetadataHasALimitThatRealTokensFitUnder(t *testing.T) {
+func TestGR3MetadataHasALimitThatRealTokensFitUnder(t *testing.T) {
 	everyNetwork(t, func(w *world) {
 		var got string
 		p := &probe{answer: func(ctx context.Context, _ *probepb.Request) (*probepb.Reply, error) {
@@ -252,7 +252,7 @@ func TestMetadataHasALimitThatRealTokensFitUnder(t *testing.T) {
 	})
 }
 
-func TestAConnectionCarriesALimitedNumberOfCalls(t *testing.T) {
+func TestGR4AConnectionCarriesALimitedNumberOfCalls(t *testing.T) {
 	inMemory(t, func(w *world) {
 		release := make(chan struct{})
 		p := &probe{answer: func(context.Context, *probepb.Request) (*probepb.Reply, error) {
@@ -287,7 +287,7 @@ func TestTheDefaultsAreTheLimitsOfTheHouse(t *testing.T) {
 	require.Equal(t, 7, ServerConfig{MaxMessage: 7}.withDefaults().MaxMessage)
 }
 
-func TestAConnectionThatSaysNothingIsClosed(t *testing.T) {
+func TestGR4AConnectionThatSaysNothingIsClosed(t *testing.T) {
 	inMemory(t, func(w *world) {
 		in := w.start("probe-0", &probe{}, ServerConfig{})
 		_, n := w.host("client")
@@ -301,7 +301,7 @@ func TestAConnectionThatSaysNothingIsClosed(t *testing.T) {
 	})
 }
 
-func TestAnExpiredCallIsNotStarted(t *testing.T) {
+func TestOV7AnExpiredCallIsNotStarted(t *testing.T) {
 	s := &Server{cfg: ServerConfig{}.withDefaults()}
 	late, cancel := context.WithTimeout(t.Context(), -time.Second)
 	defer cancel()

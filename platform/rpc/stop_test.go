@@ -105,7 +105,7 @@ func TestAHandlerThatHeedsNothingDoesNotHoldStopUp(t *testing.T) {
 	})
 }
 
-func TestAnOpenHealthWatchDoesNotDelayStop(t *testing.T) {
+func TestLC5AnOpenHealthWatchDoesNotDelayStop(t *testing.T) {
 	everyNetwork(t, func(w *world) {
 		in := w.start("probe-0", &probe{}, ServerConfig{})
 		conn := w.dial()
@@ -124,7 +124,7 @@ func TestAnOpenHealthWatchDoesNotDelayStop(t *testing.T) {
 	})
 }
 
-func TestHealthTellsOfTheServerAndOfEachService(t *testing.T) {
+func TestGR7HealthTellsOfTheServerAndOfEachService(t *testing.T) {
 	everyNetwork(t, func(w *world) {
 		in := w.start("probe-0", &probe{}, ServerConfig{})
 		// Not a client of ours, which heeds the health it is told.
@@ -173,7 +173,7 @@ func TestGR7HealthListsNothing(t *testing.T) {
 	})
 }
 
-func TestAWatchOfAnUnknownServiceSaysSo(t *testing.T) {
+func TestGR7AWatchOfAnUnknownServiceSaysSo(t *testing.T) {
 	inMemory(t, func(w *world) {
 		w.start("probe-0", &probe{}, ServerConfig{})
 		conn := w.dial()

@@ -82,6 +82,9 @@ func (w *world) serve(host string, cfg ServerConfig, register func(grpc.ServiceR
 	_, n := w.host(host)
 	ln, err := n.Listen(w.Context(), w.listen)
 	require.NoError(w, err)
+	if cfg.Role == "" {
+		cfg.Role = "probe"
+	}
 	in := &instance{Server: NewServer(cfg), addr: ln.Addr().String(), ended: make(chan error, 1)}
 	register(in)
 	go func() { in.ended <- in.Serve(ln) }()
