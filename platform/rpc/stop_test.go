@@ -168,7 +168,9 @@ func TestHealthIsNotServingUntilItIsSaid(t *testing.T) {
 func TestGR7HealthListsNothing(t *testing.T) {
 	inMemory(t, func(w *world) {
 		w.start("probe-0", &probe{}, ServerConfig{})
-		_, err := grpc_health_v1.NewHealthClient(w.dial()).List(w.Context(), &grpc_health_v1.HealthListRequest{})
+		conn := w.dial()
+		w.reach(conn)
+		_, err := grpc_health_v1.NewHealthClient(conn).List(w.Context(), &grpc_health_v1.HealthListRequest{})
 		require.Equal(w, codes.Unimplemented, status.Code(err))
 	})
 }
