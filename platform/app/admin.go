@@ -37,11 +37,11 @@ const adminIndex = `/livez            200 while the process runs (also /healthz)
 `
 
 func newAdmin(ctx context.Context, n *Node) (*admin, error) {
-	var net network.Network = new(network.TCP)
+	var edge network.Network = new(network.TCP)
 	if n.cfg.Edge != nil {
-		net = n.cfg.Edge
+		edge = n.cfg.Edge
 	}
-	ln, err := net.Listen(ctx, n.cfg.Admin)
+	ln, err := edge.Listen(ctx, n.cfg.Admin)
 	if err != nil {
 		return nil, fmt.Errorf("start admin: %w", err)
 	}
