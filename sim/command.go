@@ -38,7 +38,9 @@ its own on an in-memory network, users ask the gateways at a steady rate, and
 midway one instance crashes (its connections are reset, nobody is told) and
 comes back. The table at the end is what happened.
 
-Exit code 1 when a call was lost.`,
+Exit code 1 when a call was lost, or when Ctrl-C ended the run before its time.
+A user whose gateway refuses the connection asks the next one; a lone gateway
+or phrasebook that crashes costs calls.`,
 		Example: `  app sim
   app sim --replicas=greeter=5,gateway=2 --rate=1000 --duration=30s
   app sim --crash=none --work=greeter=20ms,workers=2    overload two slow greeters`,
@@ -58,6 +60,7 @@ Exit code 1 when a call was lost.`,
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
+			context.AfterFunc(ctx, stop) // a second signal ends the process
 			return s.run(ctx, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -90,7 +93,7 @@ type simulation struct {
 }
 
 func (o options) simulation(all []app.Role) (*simulation, error) {
-	if o.rate <= 0 || o.rate > 100_000 || o.duration <= 0 || o.down < 0 {
+	if !(o.rate > 0 && o.rate <= 100_000) || o.duration <= 0 || o.down < 0 { // NaN is no rate either
 		return nil, &command.UsageError{Err: errors.New("--rate must be above 0 and at most 100000, --duration above 0s, --down 0s or more")}
 	}
 	roles, err := command.Pick(all, []string{"all"})
@@ -164,8 +167,8 @@ func (s *simulation) run(ctx context.Context, out, progress io.Writer) error {
 	switch {
 	case err != nil:
 		return err
-	case interrupted:
-		return nil // it was asked for; the table has what happened until then
+	case interrupted: // the table has what happened until then
+		return fmt.Errorf("interrupted after %v of %v", time.Since(s.begin).Round(100*time.Millisecond), s.duration)
 	case s.users.Failed() > 0:
 		return fmt.Errorf("%d of %d calls were lost, the first: %w", s.users.Failed(), s.users.Calls(), s.lost)
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,12 +96,19 @@ func TestSimulationThatLosesCallsFailsWithTheFirst(t *testing.T) {
 	})
 }
 
+func TestARateThatIsNoNumberIsRefused(t *testing.T) {
+	o := defaults()
+	o.rate = math.NaN()
+	_, err := o.simulation(system())
+	require.ErrorContains(t, err, "--rate must be above 0")
+}
+
 func TestSimulationThatIsInterruptedShowsWhatHappened(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(5*time.Second, cancel) // the crashed one is away
 		said, err := simulate(ctx, t, fewer())
-		require.NoError(t, err, "it was asked for")
+		require.EqualError(t, err, "interrupted after 5s of 10s")
 		require.Regexp(t, `greeter-1 .* crashed at 4\.0s\n`, said.out.String())
 		require.Regexp(t, `(199|200|201) calls, 0 lost\n$`, said.out.String())
 	})
@@ -111,7 +119,7 @@ func TestSimulationThatIsInterruptedAtOnce(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		said, err := simulate(ctx, t, fewer())
-		require.NoError(t, err)
+		require.ErrorContains(t, err, "interrupted after 0s")
 		require.Contains(t, said.out.String(), "0 calls, 0 lost")
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"example.com/app/platform/app"
@@ -26,14 +27,14 @@ type User struct {
 
 	mu       sync.Mutex
 	gateways []registry.Instance
-	known    chan struct{} // closed when gateways is first known
+	found    chan struct{} // closed when gateways is first known
 }
 
 // NewUser returns a user who finds gateways in a registry and reaches them
 // over a network. Run must run for the user to find any.
 func NewUser(ground network.Network, timeout time.Duration) *User {
 	return &User{
-		known: make(chan struct{}),
+		found: make(chan struct{}),
 		client: http.Client{Timeout: timeout, Transport: &http.Transport{
 			DialContext:         func(ctx context.Context, _, addr string) (net.Conn, error) { return ground.Dial(ctx, addr) },
 			MaxIdleConnsPerHost: 100,
@@ -51,7 +52,7 @@ func (u *User) Run(ctx context.Context, reg registry.Registry) {
 		}
 		u.mu.Lock()
 		if u.gateways == nil {
-			close(u.known)
+			close(u.found)
 		}
 		u.gateways = set
 		u.mu.Unlock()
@@ -78,15 +79,21 @@ func (u *User) Do(ctx context.Context, method, path, body string) (string, error
 	return string(text), nil
 }
 
-// Send sends a request to the gateway whose turn it is. An answer that is not
-// 2xx is a StatusError. The caller closes the body of any other.
+// Send sends a request to the gateway whose turn it is, or to the next ones
+// where it refuses the connection, so that nothing was sent. An answer that is
+// not 2xx is a StatusError. The caller closes the body of any other.
 func (u *User) Send(ctx context.Context, method, path, body string, header http.Header) (*http.Response, error) {
-	req, err := u.request(ctx, method, path, body)
+	gateways, err := u.known(ctx)
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(req.Header, header)
-	res, err := u.client.Do(req)
+	var res *http.Response
+	for range gateways {
+		res, err = u.ask(ctx, u.policy.Pick(gateways).Addr, method, path, body, header)
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			break
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -98,23 +105,28 @@ func (u *User) Send(ctx context.Context, method, path, body string, header http.
 	return res, nil
 }
 
-func (u *User) request(ctx context.Context, method, path, body string) (*http.Request, error) {
+// known are the gateways, as soon as there have been any.
+func (u *User) known(ctx context.Context) ([]registry.Instance, error) {
 	select {
-	case <-u.known:
+	case <-u.found:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("find a gateway: %w", ctx.Err())
 	}
 	u.mu.Lock()
-	gateways := u.gateways
-	u.mu.Unlock()
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+u.policy.Pick(gateways).Addr+path, strings.NewReader(body))
+	defer u.mu.Unlock()
+	return u.gateways, nil
+}
+
+func (u *User) ask(ctx context.Context, addr, method, path, body string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	return req, nil
+	maps.Copy(req.Header, header)
+	return u.client.Do(req)
 }
 
 // A StatusError is an answer that is not 2xx.

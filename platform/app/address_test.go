@@ -105,10 +105,20 @@ func TestEdgeIsOneHostForAllHTTPInstances(t *testing.T) {
 }
 
 func TestAdvertisedHostReplacesTheListener(t *testing.T) {
+	f := Mix(Memory(), One(nil, new(network.TCP)))
+	s := start(t, Config{Roles: []Role{serves("a", new(echo))}, Fabric: f, GRPC: "127.0.0.1:0", Advertise: "::1"})
+	host, _, err := net.SplitHostPort(addrs(f, "a")[0])
+	require.NoError(t, err)
+	require.Equal(t, "::1", host)
+	_, err = s.end()
+	require.NoError(t, err)
+}
+
+func TestAdvertisedHostChangesNothingInMemory(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := Memory()
 		start(t, Config{Roles: []Role{serves("a", new(echo))}, Fabric: f, GRPC: ":7000", Advertise: "2001:db8::1"})
-		require.Equal(t, []string{"[2001:db8::1]:7000"}, addrs(f, "a"))
+		require.Equal(t, []string{"a-1:7000"}, addrs(f, "a"), "a host there has the name it has")
 	})
 }
 

@@ -93,7 +93,7 @@ func (in *instance) describe() error {
 		return fmt.Errorf("start %s: advertise %s: %w", in.host, in.ln.Addr(), err)
 	}
 	addr := in.ln.Addr().String()
-	if host := in.node.cfg.Advertise; host != "" {
+	if host := in.node.cfg.Advertise; host != "" && in.ln.Addr().Network() == "tcp" { // in memory a host has the name it has
 		addr = net.JoinHostPort(host, port)
 	} else if addr, err = network.Reachable(addr); err != nil {
 		return fmt.Errorf("start %s: advertise %s: %w", in.host, in.ln.Addr(), err)

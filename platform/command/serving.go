@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,15 +91,33 @@ func (s *serving) config(all []app.Role, version string, stderr io.Writer, drain
 	if cfg.Routes, err = proxy.ParseRoutes(s.routes); err != nil {
 		return app.Config{}, usage("--route: %w", err)
 	}
-	for _, addr := range []string{s.grpc, s.http, s.admin} {
-		if _, _, err := net.SplitHostPort(addr); err != nil && addr != "" {
-			return app.Config{}, usage("%w: want host:port or :port", err)
-		}
+	if err := s.addresses(); err != nil {
+		return app.Config{}, err
 	}
 	if s.drain < 0 || s.grace <= 0 {
 		return app.Config{}, usage("--drain must be 0s or more, --grace above 0s")
 	}
 	return cfg, s.ground(&cfg, whole, drainSet)
+}
+
+// addresses checks those that the flags name.
+func (s *serving) addresses() error {
+	for _, flag := range []struct{ name, addr string }{{"grpc", s.grpc}, {"http", s.http}, {"admin", s.admin}} {
+		if flag.addr == "" {
+			continue
+		}
+		_, port, err := net.SplitHostPort(flag.addr)
+		if err != nil {
+			return usage("--%s: %w: want host:port or :port", flag.name, err)
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return usage("--%s %q: the port must be a number from 0 to 65535", flag.name, flag.addr)
+		}
+	}
+	if h := s.advertise; h != "" && net.ParseIP(h) == nil && strings.ContainsAny(h, ":/ []") {
+		return usage("--advertise %q: want a host name or an IP address, without a port", h)
+	}
+	return nil
 }
 
 // selectors reads which instances of a role, or of a proxied service, to call.

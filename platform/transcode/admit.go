@@ -76,7 +76,8 @@ func checkType(h http.Header) error {
 	}
 	return &runtime.HTTPStatusError{
 		HTTPStatus: http.StatusUnsupportedMediaType,
-		Err:        errs.Invalid.New("the body must be application/json, in UTF-8, not compressed").Because("UNSUPPORTED_MEDIA_TYPE"),
+		Err: errs.Invalid.New("the body must be JSON in UTF-8, not compressed, and say so: send the header Content-Type: application/json").
+			Because("UNSUPPORTED_MEDIA_TYPE"),
 	}
 }
 
