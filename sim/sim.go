@@ -6,6 +6,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,17 +67,10 @@ func (f *Fleet) Start(ctx context.Context, name string) error {
 		return nil
 	case <-h.ended:
 		f.forget(name, h)
-		return fmt.Errorf("start %s: %w", name, cmpErr(h.err, errors.New("it ended at once")))
+		return fmt.Errorf("start %s: %w", name, cmp.Or(h.err, errors.New("it ended at once")))
 	case <-ctx.Done():
 		return fmt.Errorf("start %s: %w", name, ctx.Err())
 	}
-}
-
-func cmpErr(err, otherwise error) error {
-	if err == nil {
-		return otherwise
-	}
-	return err
 }
 
 // Settings are those that all nodes share.

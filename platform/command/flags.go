@@ -10,9 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"example.com/app/platform/resilience"
-
 	"example.com/app/platform/app"
+	"example.com/app/platform/resilience"
 )
 
 // FromEnv gives every flag that was not set on the command line the value of

@@ -8,9 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
-	"example.com/app/platform/resilience"
-
 	"example.com/app/platform/app"
+	"example.com/app/platform/resilience"
 )
 
 // system is roles by name alone.

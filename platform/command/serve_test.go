@@ -14,13 +14,12 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
+	"example.com/app/platform/app"
 	"example.com/app/platform/network"
 	"example.com/app/platform/proxy"
 	"example.com/app/platform/registry"
 	"example.com/app/platform/registry/consul"
 	"example.com/app/platform/resilience"
-
-	"example.com/app/platform/app"
 )
 
 // asked is the Config that a command line gives.

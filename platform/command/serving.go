@@ -14,13 +14,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
+	"example.com/app/platform/app"
 	"example.com/app/platform/network"
 	"example.com/app/platform/proxy"
 	"example.com/app/platform/registry"
 	"example.com/app/platform/registry/consul"
 	"example.com/app/platform/telemetry"
-
-	"example.com/app/platform/app"
 )
 
 // serving is what `app serve` was asked for.
@@ -181,7 +180,7 @@ func (s *serving) ground(cfg *app.Config, whole, drainSet bool) error {
 			}
 			peers = append(peers, peer)
 		}
-		registries = app.One(peers, nil)
+		registries = app.Static(peers)
 	default:
 		return usage("--registry %q: want auto, memory, consul or static", s.registry)
 	}

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,9 +42,7 @@ type ClientConfig struct {
 // on, or from Connect. Calls fail fast while no instance is there, and say so.
 // Close ends all that it started.
 func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 10 * time.Second
-	}
+	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
 	config, err := defaultServiceConfig(cfg.Role)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)

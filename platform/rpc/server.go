@@ -5,6 +5,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -40,24 +41,16 @@ type ServerConfig struct {
 }
 
 func (c ServerConfig) withDefaults() ServerConfig {
-	c.MaxStreams = or(c.MaxStreams, 1000)
-	c.MaxMessage = or(c.MaxMessage, 4<<20)
-	c.MaxHeaders = or(c.MaxHeaders, 64<<10)
-	c.Handshake = or(c.Handshake, 10*time.Second)
-	c.MaxAge = or(c.MaxAge, 30*time.Minute)
-	c.MaxAgeGrace = or(c.MaxAgeGrace, 5*time.Minute)
+	c.MaxStreams = cmp.Or(c.MaxStreams, 1000)
+	c.MaxMessage = cmp.Or(c.MaxMessage, 4<<20)
+	c.MaxHeaders = cmp.Or(c.MaxHeaders, 64<<10)
+	c.Handshake = cmp.Or(c.Handshake, 10*time.Second)
+	c.MaxAge = cmp.Or(c.MaxAge, 30*time.Minute)
+	c.MaxAgeGrace = cmp.Or(c.MaxAgeGrace, 5*time.Minute)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c
-}
-
-func or[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
-	}
-	return value
 }
 
 // A Call is one that has ended.
