@@ -10,11 +10,11 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"example.com/app/platform/app"
-	"example.com/app/platform/balance"
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry"
 )
@@ -23,7 +23,7 @@ import (
 // It may be used from many goroutines.
 type User struct {
 	client http.Client
-	policy balance.RoundRobin
+	next   atomic.Uint64
 
 	mu       sync.Mutex
 	gateways []registry.Instance
@@ -89,7 +89,7 @@ func (u *User) Send(ctx context.Context, method, path, body string, header http.
 	}
 	var res *http.Response
 	for range gateways {
-		res, err = u.ask(ctx, u.policy.Pick(gateways).Addr, method, path, body, header)
+		res, err = u.ask(ctx, gateways[u.next.Add(1)%uint64(len(gateways))].Addr, method, path, body, header)
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			break
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"example.com/app/platform/balance"
 	"example.com/app/platform/network"
 )
 
@@ -81,25 +82,34 @@ func (t *carrier) RoundTrip(req *http.Request) (*http.Response, error) {
 // send tries the instances one after another until one takes the connection.
 // The last error is that of a dial, or the request may have been seen.
 func (t *carrier) send(s *service, req *http.Request) (*http.Response, error) {
-	var tried []string
+	var call balance.Call
 	last := errNoInstance
 	for {
-		in, ok := s.pick(tried)
+		f, ok := s.balancer.Pick(call)
 		if !ok {
 			return nil, last
 		}
-		req.URL.Host = in.Addr
+		req.URL.Host = f.Peer.Instance().Addr
 		res, err := t.transport.RoundTrip(req)
 		if dial := (*dialError)(nil); !errors.As(err, &dial) || req.Context().Err() != nil {
-			if err == nil {
-				s.accept(in.ID)
-			}
+			f.Done(outcome(req, res, err))
 			return res, err
 		}
-		s.refuse(in.ID)
-		tried = append(tried, in.ID)
+		f.Done(balance.Unreachable)
+		call.Avoid = append(call.Avoid, f.Peer.ID())
 		last = err
 	}
+}
+
+// outcome is how an exchange ended, for the balancer.
+func outcome(req *http.Request, res *http.Response, err error) balance.Outcome {
+	switch {
+	case err != nil && context.Cause(req.Context()) == context.Canceled:
+		return balance.GivenUp
+	case err != nil, res.StatusCode >= http.StatusInternalServerError && res.StatusCode != http.StatusNotImplemented:
+		return balance.Failed
+	}
+	return balance.OK
 }
 
 // dial opens a line to an instance.

@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"example.com/app/platform/balance"
+	"example.com/app/platform/balance/policy"
 	"example.com/app/platform/errs"
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry"
@@ -35,8 +36,9 @@ type Config struct {
 	Log      *slog.Logger          // nil: silent
 	Metrics  prometheus.Registerer // nil: none
 
-	// NewPolicy makes what picks the instances of one service. Nil: round robin.
-	NewPolicy func() balance.Policy
+	// NewBalancer makes what picks the instances of one service. Nil: one with the
+	// default policy.
+	NewBalancer func(service string) *balance.Balancer
 
 	// Error answers with an error of package errs, with the status that errs.HTTP
 	// finds in it. Nil: the error as a google.rpc.Status in JSON.
@@ -75,8 +77,10 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.NewPolicy == nil {
-		c.NewPolicy = func() balance.Policy { return new(balance.RoundRobin) }
+	if c.NewBalancer == nil {
+		c.NewBalancer = func(service string) *balance.Balancer {
+			return balance.New(balance.Config{Role: service, Policy: policy.PeakEWMA{}, Log: c.Log})
+		}
 	}
 	if c.Error == nil {
 		c.Error = writeJSON
@@ -128,7 +132,7 @@ func New(c Config, routes []Route) (*Proxy, error) {
 			return nil, errs.Invalid.New("route %s: service %q is never routed to; name another", r, r.Service)
 		}
 		if p.services[r.Service] == nil {
-			p.services[r.Service] = newService(r.Service, c.NewPolicy())
+			p.services[r.Service] = newService(r.Service, c.NewBalancer(r.Service))
 		}
 	}
 	if p.metrics, err = newMetrics(c.Metrics); err != nil {

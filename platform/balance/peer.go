@@ -1,0 +1,210 @@
+package balance
+
+import (
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"example.com/app/platform/registry"
+)
+
+// A Peer is an instance as one client knows it. It outlives the changes of the
+// list, and for a while its own absence. Its methods may be called from many
+// goroutines and take no lock.
+type Peer struct {
+	id       string
+	balancer *Balancer
+	instance atomic.Pointer[registry.Instance]
+	via      atomic.Value // of via
+	listed   atomic.Int64 // when it came on the list
+	absent   atomic.Int64 // when it left the list; below 0: it is there
+
+	inFlight atomic.Int64
+	waiting  atomic.Int64 // of these, calls whose answer has not begun and is due
+	begun    atomic.Int64 // sum of the µs at which the waiting calls began
+	calls    atomic.Uint64
+	failures atomic.Uint64
+	picked   atomic.Int64 // last time
+
+	latency average     // of answers, ns; a slow answer counts at once
+	failing average     // share of calls that fail
+	trying  atomic.Bool // a call finds out whether it is well again
+	asked   atomic.Bool // a question for its load is open
+
+	mu      sync.Mutex // never held while another lock is taken
+	row     int        // failures in a row
+	window  window     // calls since the last review
+	ejected ejection
+}
+
+type via struct{ any }
+
+// ID is the instance's in the registry.
+func (p *Peer) ID() string { return p.id }
+
+// Instance is what the registry told of it last.
+func (p *Peer) Instance() *registry.Instance { return p.instance.Load() }
+
+// Via is what the Balancer's owner said to reach it by.
+func (p *Peer) Via() any { return p.via.Load().(via).any }
+
+// InFlight is the number of this client's calls that it has not answered.
+func (p *Peer) InFlight() int { return int(p.inFlight.Load()) }
+
+// Latency is what the next answer may be expected to take, queueing at the
+// instance included: an average of answers that follows a slow one at once
+// (peak EWMA, as in Finagle), or the age of the calls in flight where that is
+// more already. It fades while nothing is heard, so that nobody is avoided for
+// ever. A peer that never answered is taken for an average one.
+func (p *Peer) Latency(now time.Duration) time.Duration {
+	est, heard := p.latency.at(now, p.balancer.cfg.Memory)
+	if !heard {
+		est = p.balancer.typical()
+	}
+	return max(time.Duration(est), p.age(now))
+}
+
+// age is the mean age of the calls that wait for an answer.
+func (p *Peer) age(now time.Duration) time.Duration {
+	n := p.waiting.Load()
+	if n <= 0 {
+		return 0
+	}
+	began := p.begun.Load()
+	if p.waiting.Load() != n {
+		return 0 // one came or went in between: the two don't belong together
+	}
+	return max(0, now-time.Duration(began/n)*time.Microsecond)
+}
+
+// Success is the share of calls that did not fail, lately: 1 where nothing is
+// known against it.
+func (p *Peer) Success(now time.Duration) float64 {
+	f, _ := p.failing.at(now, p.balancer.cfg.Memory)
+	return 1 - f
+}
+
+// Weight is the share of calls that it should get beside its peers: what the
+// registry says, less while it is new.
+func (p *Peer) Weight(now time.Duration) float64 {
+	w := float64(max(p.instance.Load().Weight, 1))
+	if slow := p.balancer.cfg.SlowStart; slow > 0 {
+		if age := now - time.Duration(p.listed.Load()); age < slow {
+			w *= max(0.1, float64(age)/float64(slow))
+		}
+	}
+	return w
+}
+
+// Cost is what a call to it would cost: the time that it would take behind the
+// calls in flight, more where calls fail, less where its weight is high. The
+// lower one wins.
+func (p *Peer) Cost(now time.Duration) float64 {
+	wait := float64(p.inFlight.Load()+1) * max(float64(p.Latency(now)), 1)
+	ok := max(p.Success(now), 0.01)
+	return wait / (ok * ok * p.Weight(now))
+}
+
+// start notes that a call is sent.
+func (p *Peer) start(now time.Duration, long bool) {
+	if !long {
+		p.begun.Add(now.Microseconds()) // before waiting: see age
+		p.waiting.Add(1)
+	}
+	p.inFlight.Add(1)
+	p.calls.Add(1)
+	p.picked.Store(int64(now))
+}
+
+// answer notes how a call was answered.
+func (p *Peer) answer(began, now time.Duration, long bool, o Outcome) {
+	memory := p.balancer.cfg.Memory
+	if !long {
+		p.waiting.Add(-1)
+		p.begun.Add(-began.Microseconds())
+		took := float64(now - began)
+		if o == OK {
+			p.balancer.heard(now, took)
+		} else if est, _ := p.latency.at(now, memory); o == Unreachable || took <= est {
+			took = 0 // a failure is no sign of speed
+		}
+		if took > 0 || o == OK {
+			p.latency.peak(now, memory, took)
+		}
+	}
+	switch o {
+	case OK:
+		p.failing.add(now, memory, 0, failStep)
+	case Failed, Unreachable:
+		p.failures.Add(1)
+		p.failing.add(now, memory, 1, failStep)
+	}
+}
+
+// failStep is how much one call moves the share of failures.
+const failStep = 0.3
+
+// An average follows a value and forgets with time. It has no lock to read; an
+// update that collides with another is lost, which is as good as a sample that
+// was not taken.
+type average struct {
+	bits atomic.Uint64 // of a float64
+	at_  atomic.Int64  // when it was last changed; 0: never
+	busy atomic.Bool
+}
+
+// at is the value as of now, and whether there ever was one. It fades to 0 over
+// some multiples of memory.
+func (a *average) at(now, memory time.Duration) (float64, bool) {
+	at := a.at_.Load()
+	if at == 0 {
+		return 0, false
+	}
+	return math.Float64frombits(a.bits.Load()) * faded(now-time.Duration(at), memory), true
+}
+
+// add moves the value towards x by the share step.
+func (a *average) add(now, memory time.Duration, x, step float64) {
+	if a.at_.Load() == 0 && x == 0 || !a.busy.CompareAndSwap(false, true) {
+		return
+	}
+	v, _ := a.at(now, memory)
+	a.set(now, v+(x-v)*step)
+	a.busy.Store(false)
+}
+
+// peak moves the value to x at once where x is higher, and slowly where it is
+// lower: the less has been heard for a while, the more x counts.
+func (a *average) peak(now, memory time.Duration, x float64) {
+	if !a.busy.CompareAndSwap(false, true) {
+		return
+	}
+	v, heard := a.at(now, memory)
+	if !heard || x >= v {
+		v = x
+	} else {
+		old := max(faded(now-time.Duration(a.at_.Load()), memory)-peakStep, 0)
+		v = v*old + x*(1-old)
+	}
+	a.set(now, v)
+	a.busy.Store(false)
+}
+
+// peakStep is the least that a fast answer counts after a slow one.
+const peakStep = 0.1
+
+func (a *average) set(now time.Duration, v float64) {
+	a.bits.Store(math.Float64bits(v))
+	a.at_.Store(max(int64(now), 1))
+}
+
+// faded is about exp(-age/memory), without the exponential: this is on the way
+// of every pick.
+func faded(age, memory time.Duration) float64 {
+	if age <= 0 {
+		return 1
+	}
+	x := float64(age) / float64(memory)
+	return 1 / (1 + x*(1+x*(0.5+x*(1./6+x/24))))
+}
