@@ -14,6 +14,7 @@ const (
 	StateNew     State = "slow start"
 	StateEjected State = "ejected"
 	StateTrial   State = "on trial" // a call at a time finds out whether it is well again
+	StateSpared  State = "spared"   // ejected, and called all the same: too many are
 )
 
 // An ejection is what keeps a peer from being called.

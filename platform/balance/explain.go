@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -87,7 +88,11 @@ func (b *Balancer) Explain() Report {
 		}
 	}
 	for _, p := range here {
-		r.Peers = append(r.Peers, p.report(now))
+		row := p.report(now)
+		if (row.State == StateEjected || row.State == StateTrial) && slices.Contains(v.all.Peers, p) {
+			row.State = StateSpared
+		}
+		r.Peers = append(r.Peers, row)
 	}
 	return r
 }
