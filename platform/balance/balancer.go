@@ -1,6 +1,7 @@
 package balance
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -214,19 +215,21 @@ func (b *Balancer) Close() { b.questions.stop() }
 
 func (b *Balancer) now() time.Duration { return time.Since(b.began) }
 
-// typical is what an answer takes, whoever gives it.
+// typical is what an answer takes in ns, whoever gives it. It does not fade.
 func (b *Balancer) typical() float64 {
-	v, heard := b.usual.at(b.now(), 1<<62) // does not fade: it is used where nothing else is known
-	if !heard {
+	if b.usual.stamp.Load() == 0 {
 		return float64(time.Millisecond)
 	}
-	return v
+	return math.Float64frombits(b.usual.bits.Load())
 }
 
 func (b *Balancer) heard(now time.Duration, took float64) {
-	if b.usual.at_.Load() == 0 {
+	if b.usual.stamp.Load() == 0 {
 		b.usual.set(now, took)
 		return
 	}
-	b.usual.add(now, 1<<62, took, 0.05)
+	b.usual.add(now, never, took, usualStep)
 }
+
+// usualStep is how much one answer moves what is usual.
+const usualStep = 0.05

@@ -73,16 +73,16 @@ func TestCallsInFlightAreCountedUntilDone(t *testing.T) {
 	})
 }
 
-func TestLatencyFollowsASlowAnswerAtOnceAndAFastOneSlowly(t *testing.T) {
+func TestLatencyFollowsASlowAnswerQuicklyAndAFastOneSlowly(t *testing.T) {
 	in(t, balance.Config{}, func(t *testing.T, w *world) {
 		w.up("a")
 		w.call(10*time.Millisecond, fine)
 		w.call(500*time.Millisecond, fine)
-		require.Equal(t, 500*time.Millisecond, w.row("a").Latency)
+		slow := w.row("a").Latency
+		require.InDelta(t, 0.3*490+10, slow.Seconds()*1000, 15)
 		w.call(10*time.Millisecond, fine)
 		after := w.row("a").Latency
-		require.Greater(t, after, 400*time.Millisecond)
-		require.Less(t, after, 500*time.Millisecond)
+		require.InDelta(t, 0.9, after.Seconds()/slow.Seconds(), 0.02)
 		w.calls(100, fine)
 		require.Less(t, w.row("a").Latency, 20*time.Millisecond)
 	})
@@ -96,7 +96,7 @@ func TestACallThatIsNotAnsweredCountsAsItGrowsOld(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		require.Equal(t, 3*time.Second, w.row("a").Latency)
 		f.Done(balance.GivenUp)
-		require.Equal(t, 3*time.Second, w.row("a").Latency, "it took at least that")
+		require.Greater(t, w.row("a").Latency, 900*time.Millisecond, "it took at least that")
 		require.Equal(t, 1.0, w.row("a").Success, "and nothing says that it failed")
 	})
 }

@@ -56,11 +56,11 @@ func (p *Peer) InFlight() int { return int(p.inFlight.Load()) }
 // instance included: an average of answers that follows a slow one at once
 // (peak EWMA, as in Finagle), or the age of the calls in flight where that is
 // more already. It fades while nothing is heard, so that nobody is avoided for
-// ever. A peer that never answered is taken for an average one.
+// ever. A peer that never answered is taken for a fast one, so that each is tried.
 func (p *Peer) Latency(now time.Duration) time.Duration {
 	est, heard := p.latency.at(now, p.balancer.cfg.Memory)
 	if !heard {
-		est = p.balancer.typical()
+		est = p.balancer.typical() / 2
 	}
 	return max(time.Duration(est), p.age(now))
 }
@@ -100,8 +100,12 @@ func (p *Peer) Weight(now time.Duration) float64 {
 // Cost is what a call to it would cost: the time that it would take behind the
 // calls in flight, more where calls fail, less where its weight is high. The
 // lower one wins.
+//
+// What an answer usually takes, whoever gives it, is added to the latency: of
+// two that are about as fast the one with fewer calls in flight wins, and
+// differences that are noise do not make a queue.
 func (p *Peer) Cost(now time.Duration) float64 {
-	wait := float64(p.inFlight.Load()+1) * max(float64(p.Latency(now)), 1)
+	wait := float64(p.inFlight.Load()+1) * (float64(p.Latency(now)) + p.balancer.typical())
 	ok := max(p.Success(now), 0.01)
 	return wait / (ok * ok * p.Weight(now))
 }
@@ -149,15 +153,15 @@ const failStep = 0.3
 // update that collides with another is lost, which is as good as a sample that
 // was not taken.
 type average struct {
-	bits atomic.Uint64 // of a float64
-	at_  atomic.Int64  // when it was last changed; 0: never
-	busy atomic.Bool
+	bits  atomic.Uint64 // of a float64
+	stamp atomic.Int64  // when it was last changed; 0: never
+	busy  atomic.Bool
 }
 
 // at is the value as of now, and whether there ever was one. It fades to 0 over
 // some multiples of memory.
 func (a *average) at(now, memory time.Duration) (float64, bool) {
-	at := a.at_.Load()
+	at := a.stamp.Load()
 	if at == 0 {
 		return 0, false
 	}
@@ -166,7 +170,7 @@ func (a *average) at(now, memory time.Duration) (float64, bool) {
 
 // add moves the value towards x by the share step.
 func (a *average) add(now, memory time.Duration, x, step float64) {
-	if a.at_.Load() == 0 && x == 0 || !a.busy.CompareAndSwap(false, true) {
+	if a.stamp.Load() == 0 && x == 0 || !a.busy.CompareAndSwap(false, true) {
 		return
 	}
 	v, _ := a.at(now, memory)
@@ -174,29 +178,35 @@ func (a *average) add(now, memory time.Duration, x, step float64) {
 	a.busy.Store(false)
 }
 
-// peak moves the value to x at once where x is higher, and slowly where it is
-// lower: the less has been heard for a while, the more x counts.
+// peak moves the value to x quickly where x is higher, and slowly where it is
+// lower. The less has been heard for a while, the more x counts.
 func (a *average) peak(now, memory time.Duration, x float64) {
 	if !a.busy.CompareAndSwap(false, true) {
 		return
 	}
 	v, heard := a.at(now, memory)
-	if !heard || x >= v {
-		v = x
-	} else {
-		old := max(faded(now-time.Duration(a.at_.Load()), memory)-peakStep, 0)
-		v = v*old + x*(1-old)
+	step := max(downStep, 1-faded(now-time.Duration(a.stamp.Load()), memory))
+	if x > v {
+		step = max(step, upStep)
 	}
-	a.set(now, v)
+	if !heard {
+		step = 1
+	}
+	a.set(now, v+(x-v)*step)
 	a.busy.Store(false)
 }
 
-// peakStep is the least that a fast answer counts after a slow one.
-const peakStep = 0.1
+// How much one answer counts that is slower, or faster, than expected. An
+// answer a hundred times slower makes thirty times the expectation; jumping to
+// it would be jumping at noise.
+const (
+	upStep   = 0.3
+	downStep = 0.1
+)
 
 func (a *average) set(now time.Duration, v float64) {
 	a.bits.Store(math.Float64bits(v))
-	a.at_.Store(max(int64(now), 1))
+	a.stamp.Store(max(int64(now), 1))
 }
 
 // faded is about exp(-age/memory), without the exponential: this is on the way
