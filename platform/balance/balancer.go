@@ -159,7 +159,7 @@ func (b *Balancer) choose(c Call, v *view) (Choice, bool) {
 		return b.chooseOther(c, v)
 	}
 	for _, p := range v.trials {
-		if p.inFlight.Load() == 0 && p.trying.CompareAndSwap(false, true) {
+		if p.trying.CompareAndSwap(false, true) {
 			b.trials.Add(1)
 			return Choice{Peer: p, Why: whyTrial}, true
 		}

@@ -47,6 +47,67 @@ func TestOneCallAtATimeTriesAnEjectedInstance(t *testing.T) {
 	})
 }
 
+func TestAnInstanceComesBackSlowly(t *testing.T) {
+	in(t, balance.Config{}, func(t *testing.T, w *world) {
+		w.up("a", "b")
+		w.calls(10, failing(balance.Failed, "b"))
+		time.Sleep(5 * time.Second)
+		w.calls(6, fine)
+		require.Equal(t, balance.StateNew, w.row("b").State)
+		require.Equal(t, 0.1, w.row("b").Weight)
+	})
+}
+
+func TestCallsThatWereOnTheirWayDoNotProlongAnEjection(t *testing.T) {
+	in(t, balance.Config{}, func(t *testing.T, w *world) {
+		w.up("a", "b")
+		var late []balance.Flight
+		for range 20 {
+			f, _ := w.Pick(balance.Call{})
+			late = append(late, f)
+		}
+		w.calls(10, failing(balance.Failed, "b"))
+		ends := w.row("b").For
+		for i := range late {
+			late[i].Done(failing(balance.Failed, "b")(late[i].Peer.ID()))
+		}
+		require.Equal(t, ends, w.row("b").For)
+		require.EqualValues(t, 1, w.Explain().Ejections)
+	})
+}
+
+func TestAnEjectionLongAgoIsForgiven(t *testing.T) {
+	in(t, balance.Config{}, func(t *testing.T, w *world) {
+		w.up("a", "b")
+		for range 2 {
+			w.calls(10, failing(balance.Failed, "b"))
+			require.InDelta(t, 5, w.row("b").For.Seconds(), 0.01)
+			time.Sleep(5 * time.Second)
+			w.calls(10, fine)
+			require.Equal(t, balance.StateNew, w.row("b").State)
+			time.Sleep(5 * time.Minute)
+		}
+	})
+}
+
+func TestOnlyCallsSinceTheLastReviewAreCompared(t *testing.T) {
+	in(t, balance.Config{}, func(t *testing.T, w *world) {
+		w.up("a", "b")
+		w.calls(1000, fine)
+		time.Sleep(5 * time.Second)
+		n := 0
+		w.calls(41, func(id string) balance.Outcome {
+			if n++; id == "b" && n/2%2 == 0 {
+				return balance.Failed
+			}
+			return balance.OK
+		})
+		time.Sleep(5 * time.Second)
+		w.call(0, fine)
+		require.Equal(t, "success rate", w.row("b").Why)
+	})
+}
+
 func TestASuccessInBetweenStartsTheRowAnew(t *testing.T) {
 	in(t, balance.Config{}, func(t *testing.T, w *world) {
 		w.up("a", "b")
@@ -101,7 +162,9 @@ func TestWhoRefusesConnectionsIsTriedAgainSoon(t *testing.T) {
 		time.Sleep(time.Second)
 		require.Equal(t, 1, w.calls(20, failing(balance.Unreachable, "b"))["b"])
 		time.Sleep(time.Second)
-		require.GreaterOrEqual(t, w.calls(20, fine)["b"], 9, "one connection is proof enough")
+		w.calls(2, fine)
+		require.Equal(t, balance.StateFit, w.row("b").State, "one connection is proof enough")
+		require.Equal(t, 1.0, w.row("b").Weight, "and it is not new")
 	})
 }
 
@@ -115,7 +178,7 @@ func TestEjectionCanBeSwitchedOff(t *testing.T) {
 // TestAtMostHalfAreEjected: whatever fails, half of the instances are called.
 func TestAtMostHalfAreEjected(t *testing.T) {
 	for n := 1; n <= 9; n++ {
-		in(t, balance.Config{}, func(t *testing.T, w *world) {
+		in(t, balance.Config{Panic: -1}, func(t *testing.T, w *world) {
 			w.up(names(n)...)
 			all := names(n)
 			w.calls(n*20, failing(balance.Failed, all...))
