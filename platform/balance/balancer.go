@@ -17,12 +17,14 @@ type Balancer struct {
 	cfg       Config
 	began     time.Time
 	rand      Rand
-	usual     average // latency of answers, of all peers
+	usual     average      // latency of answers, of all peers
+	first     atomic.Int64 // when somebody could be reached, after nobody could
 	questions questions
 
 	view atomic.Pointer[view]
 	last lastPick
 
+	picks                                      atomic.Uint64
 	ejections, panics, spills, sampled, trials atomic.Uint64
 
 	mu       sync.Mutex
@@ -60,12 +62,14 @@ func (b *Balancer) Update(set []Endpoint, listed int) {
 
 // follow takes over the endpoints. b.mu is held.
 func (b *Balancer) follow(set []Endpoint, listed int, now time.Duration) {
-	first := len(b.here) == 0
+	if len(b.here) == 0 {
+		b.first.Store(int64(now))
+	}
 	present := make(map[string]bool, len(set))
 	here := make([]*Peer, len(set))
 	for i, e := range set {
 		present[e.ID] = true
-		here[i] = b.peer(e, now, first)
+		here[i] = b.peer(e, now)
 	}
 	slices.SortFunc(here, byID)
 	for id, p := range b.peers {
@@ -80,16 +84,12 @@ func (b *Balancer) follow(set []Endpoint, listed int, now time.Duration) {
 	b.here, b.listed = here, max(listed, len(here))
 }
 
-// peer is the one for an endpoint, as of now. Who is there from the start is
-// not new: there is nobody to spare it.
-func (b *Balancer) peer(e Endpoint, now time.Duration, first bool) *Peer {
+// peer is the one for an endpoint, as of now.
+func (b *Balancer) peer(e Endpoint, now time.Duration) *Peer {
 	p := b.peers[e.ID]
 	if p == nil {
 		p = &Peer{id: e.ID, balancer: b}
 		p.listed.Store(int64(now))
-		if first {
-			p.listed.Store(int64(now - max(b.cfg.SlowStart, 0)))
-		}
 		b.peers[e.ID] = p
 	}
 	p.absent.Store(-1)
@@ -168,7 +168,23 @@ func (b *Balancer) choose(c Call, v *view) (Choice, bool) {
 	if len(set.Peers) == 1 {
 		return Choice{Peer: set.Peers[0], Why: "the only one"}, true
 	}
-	return b.cfg.Policy.Pick(c, set), true
+	choice := b.cfg.Policy.Pick(c, set)
+	if ramp := choice.Peer.Ramp(c.Now); ramp < 1 && b.rand.Float() >= ramp {
+		choice = b.instead(c, set, choice)
+	}
+	return choice, true
+}
+
+// instead is another choice than one that is too new for it: the next best, or
+// whom the policy picks when it is asked again.
+func (b *Balancer) instead(c Call, s *Set, choice Choice) Choice {
+	if choice.Over == nil {
+		return b.cfg.Policy.Pick(c, s)
+	}
+	choice.Peer, choice.Over = choice.Over, choice.Peer
+	choice.Score, choice.OverThan = choice.OverThan, choice.Score
+	choice.Why = "the other one is new"
+	return choice
 }
 
 const whyTrial = "to try whether it is well again"
@@ -215,12 +231,11 @@ func (b *Balancer) Close() { b.questions.stop() }
 
 func (b *Balancer) now() time.Duration { return time.Since(b.began) }
 
-// typical is what an answer takes in ns, whoever gives it. It does not fade.
+// typical is what an answer takes in ns, whoever gives it, but not less than a
+// millisecond: differences below that are of the machine's making. It does not
+// fade.
 func (b *Balancer) typical() float64 {
-	if b.usual.stamp.Load() == 0 {
-		return float64(time.Millisecond)
-	}
-	return math.Float64frombits(b.usual.bits.Load())
+	return max(math.Float64frombits(b.usual.bits.Load()), float64(time.Millisecond))
 }
 
 func (b *Balancer) heard(now time.Duration, took float64) {

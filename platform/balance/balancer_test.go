@@ -165,7 +165,7 @@ func TestNewInstancesComeToTheirShareSlowly(t *testing.T) {
 	in(t, balance.Config{}, func(t *testing.T, w *world) {
 		w.up("a")
 		require.Equal(t, 1.0, w.row("a").Weight, "there is nobody to spare the first")
-		time.Sleep(time.Second)
+		time.Sleep(time.Minute)
 		w.up("a", "b")
 		require.Equal(t, 0.1, w.row("b").Weight)
 		require.Equal(t, balance.StateNew, w.row("b").State)
@@ -175,8 +175,24 @@ func TestNewInstancesComeToTheirShareSlowly(t *testing.T) {
 		require.Equal(t, 1.0, w.row("b").Weight)
 		require.Equal(t, balance.StateFit, w.row("b").State)
 	})
+	in(t, balance.Config{}, func(t *testing.T, w *world) {
+		w.up("a")
+		time.Sleep(time.Minute)
+		w.up("a", "b", "c")
+		count := w.calls(1000, fine) // for a second
+		require.InDelta(t, 45, count["b"], 30, "a tenth of its share, and a fifth at last")
+		require.NotZero(t, count["c"])
+	})
+	in(t, balance.Config{}, func(t *testing.T, w *world) {
+		w.up("a")
+		time.Sleep(10 * time.Millisecond)
+		w.up("a", "b")
+		time.Sleep(90 * time.Millisecond)
+		require.Equal(t, 0.9, w.row("b").Weight, "all are new: nobody is")
+	})
 	in(t, balance.Config{SlowStart: -1}, func(t *testing.T, w *world) {
 		w.up("a")
+		time.Sleep(time.Minute)
 		w.up("a", "b")
 		require.Equal(t, 1.0, w.row("b").Weight)
 	})

@@ -34,7 +34,7 @@ func (p *Peer) fitness(now time.Duration) (State, time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.ejected.why == "" && now-time.Duration(p.listed.Load()) < p.balancer.cfg.SlowStart:
+	case p.ejected.why == "" && p.Ramp(now) < 1:
 		return StateNew, 0
 	case p.ejected.why == "":
 		return StateFit, 0

@@ -105,7 +105,7 @@ func (p *Peer) report(now time.Duration) Row {
 	p.mu.Unlock()
 	return Row{
 		ID: p.id, Addr: in.Addr, Zone: in.Zone, State: state, Why: why, For: max(0, until-now),
-		Weight: p.Weight(now), InFlight: p.InFlight(), Latency: p.Latency(now), Success: p.Success(now),
+		Weight: p.Weight() * p.Ramp(now), InFlight: p.InFlight(), Latency: p.Latency(now), Success: p.Success(now),
 		Cost: p.Cost(now) / float64(time.Millisecond), Calls: p.calls.Load(), Failures: p.failures.Load(),
 	}
 }

@@ -25,7 +25,7 @@ type Peer struct {
 	begun    atomic.Int64 // sum of the µs at which the waiting calls began
 	calls    atomic.Uint64
 	failures atomic.Uint64
-	picked   atomic.Int64 // last time
+	picked   atomic.Uint64
 
 	latency average     // of answers, ns; a slow answer counts at once
 	failing average     // share of calls that fail
@@ -65,6 +65,10 @@ func (p *Peer) Latency(now time.Duration) time.Duration {
 	return max(time.Duration(est), p.age(now))
 }
 
+// Picked is which of its Balancer's picks last chose it: the lower the number,
+// the longer it has waited for its turn.
+func (p *Peer) Picked() uint64 { return p.picked.Load() }
+
 // age is the mean age of the calls that wait for an answer.
 func (p *Peer) age(now time.Duration) time.Duration {
 	n := p.waiting.Load()
@@ -85,29 +89,34 @@ func (p *Peer) Success(now time.Duration) float64 {
 	return 1 - f
 }
 
-// Weight is the share of calls that it should get beside its peers: what the
-// registry says, less while it is new.
-func (p *Peer) Weight(now time.Duration) float64 {
-	w := float64(max(p.instance.Load().Weight, 1))
-	if slow := p.balancer.cfg.SlowStart; slow > 0 {
-		if age := now - time.Duration(p.listed.Load()); age < slow {
-			w *= max(0.1, float64(age)/float64(slow))
-		}
+// Weight is the share of calls that it should get beside its peers, as the
+// registry says.
+func (p *Peer) Weight() float64 { return float64(max(p.instance.Load().Weight, 1)) }
+
+// Ramp is how much of its share a new instance gets yet: from a tenth up to 1
+// when it is not new any more. Where all are new, nobody is.
+func (p *Peer) Ramp(now time.Duration) float64 {
+	age, slow := now-time.Duration(p.listed.Load()), p.balancer.cfg.SlowStart
+	if age >= slow {
+		return 1
 	}
-	return w
+	if slow = min(slow, now-time.Duration(p.balancer.first.Load())); age >= slow {
+		return 1
+	}
+	return max(0.1, float64(age)/float64(slow))
 }
 
 // Cost is what a call to it would cost: the time that it would take behind the
 // calls in flight, more where calls fail, less where its weight is high. The
 // lower one wins.
 //
-// What an answer usually takes, whoever gives it, is added to the latency: of
-// two that are about as fast the one with fewer calls in flight wins, and
-// differences that are noise do not make a queue.
+// What an answer usually takes, whoever gives it and at least a millisecond, is
+// added to the latency: of two that are about as fast the one with fewer calls
+// in flight wins, and differences that are noise do not make a queue.
 func (p *Peer) Cost(now time.Duration) float64 {
 	wait := float64(p.inFlight.Load()+1) * (float64(p.Latency(now)) + p.balancer.typical())
 	ok := max(p.Success(now), 0.01)
-	return wait / (ok * ok * p.Weight(now))
+	return wait / (ok * ok * p.Weight())
 }
 
 // start notes that a call is sent.
@@ -118,7 +127,7 @@ func (p *Peer) start(now time.Duration, long bool) {
 	}
 	p.inFlight.Add(1)
 	p.calls.Add(1)
-	p.picked.Store(int64(now))
+	p.picked.Store(p.balancer.picks.Add(1))
 }
 
 // answer notes how a call was answered.

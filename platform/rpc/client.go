@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"example.com/app/platform/balance"
+	"example.com/app/platform/balance/policy"
 	"example.com/app/platform/errs"
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry"
@@ -34,6 +36,15 @@ type ClientConfig struct {
 	Network  network.Network
 	Metrics  *grpcprom.ClientMetrics // nil: none
 	Timeout  time.Duration           // deadline of a unary call that has none; 0 means 10 s
+
+	// Balancer shares the calls among the role's instances; whoever made it
+	// closes it. Nil: one with the default policy, closed with the client.
+	Balancer *balance.Balancer
+
+	// Failures are the codes that speak against the instance they came from.
+	// Nil: UNAVAILABLE, UNKNOWN, INTERNAL, DATA_LOSS, DEADLINE_EXCEEDED and
+	// RESOURCE_EXHAUSTED.
+	Failures []codes.Code
 }
 
 // Dial returns a client of a role. It sends calls to the instances whose health
@@ -47,7 +58,15 @@ func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)
 	}
-	c := &client{role: cfg.Role, timeout: cfg.Timeout, follower: follower{registry: cfg.Registry}}
+	share := &sharing{balancer: cfg.Balancer, failures: cfg.Failures}
+	c := &client{role: cfg.Role, timeout: cfg.Timeout, follower: follower{registry: cfg.Registry, sharing: share}}
+	if share.balancer == nil {
+		share.balancer = balance.New(balance.Config{Role: cfg.Role, Policy: policy.PeakEWMA{}})
+		c.follower.own = share.balancer
+	}
+	if share.failures == nil {
+		share.failures = failures()
+	}
 	unary := []grpc.UnaryClientInterceptor{c.unary}
 	stream := []grpc.StreamClientInterceptor{c.stream}
 	if cfg.Metrics != nil {
@@ -117,7 +136,7 @@ func (c *client) unary(ctx context.Context, method string, req, reply any, conn 
 // stream is unary's twin. A stream may last: it has the deadline of its
 // caller, or none.
 func (c *client) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	s, err := streamer(handOn(ctx), desc, conn, method, opts...)
+	s, err := streamer((&about{long: true}).with(handOn(ctx)), desc, conn, method, opts...)
 	if err != nil {
 		return nil, c.mark(err)
 	}

@@ -39,7 +39,7 @@ func TestCallsTakeTurnsOverAllInstances(t *testing.T) {
 			require.NoError(w, err)
 		}
 		for i, p := range probes {
-			require.Equal(w, 10, p.calls()-before[i])
+			require.InDelta(w, 10, p.calls()-before[i], 6, "equal instances take turns, as far as they are equally fast")
 		}
 	})
 }

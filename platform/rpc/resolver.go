@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"google.golang.org/grpc/attributes"
 	"google.golang.org/grpc/resolver"
 
+	"example.com/app/platform/balance"
 	"example.com/app/platform/registry"
 )
 
@@ -17,7 +19,9 @@ const scheme = "role"
 // to one client with grpc.WithResolvers, never registered for all.
 type follower struct {
 	registry registry.Registry
-	empty    atomic.Bool // the registry says that the role has no instance
+	sharing  *sharing          // of the client's calls; handed on with every set
+	own      *balance.Balancer // to be closed with the client; nil: none
+	empty    atomic.Bool       // the registry says that the role has no instance
 }
 
 // Scheme is that of the targets it resolves.
@@ -26,7 +30,7 @@ func (*follower) Scheme() string { return scheme }
 // Build starts to follow the role that the target names, until Close.
 func (f *follower) Build(target resolver.Target, cc resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
 	ctx, cancel := context.WithCancel(context.Background()) // gRPC owns the life of a resolver, by Close
-	r := &following{cancel: cancel, ended: make(chan struct{})}
+	r := &following{cancel: cancel, ended: make(chan struct{}), own: f.own}
 	go func() {
 		defer close(r.ended)
 		f.follow(ctx, target.Endpoint(), cc)
@@ -37,6 +41,7 @@ func (f *follower) Build(target resolver.Target, cc resolver.ClientConn, _ resol
 type following struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
+	own    *balance.Balancer
 }
 
 // ResolveNow does nothing: news is pushed.
@@ -46,6 +51,9 @@ func (*following) ResolveNow(resolver.ResolveNowOptions) {}
 func (r *following) Close() {
 	r.cancel()
 	<-r.ended
+	if r.own != nil {
+		r.own.Close()
+	}
 }
 
 // follow hands each set of the role's instances to gRPC. What the registry
@@ -60,14 +68,6 @@ func (f *follower) follow(ctx context.Context, role string, cc resolver.ClientCo
 			continue
 		}
 		f.empty.Store(len(set) == 0)
-		_ = cc.UpdateState(resolver.State{Endpoints: endpoints(set)}) // "bad state" is gRPC's word for an empty set
+		_ = cc.UpdateState(resolver.State{Endpoints: endpoints(set), Attributes: attributes.New(sharingKey{}, f.sharing)}) // "bad state" is gRPC's word for an empty set
 	}
-}
-
-func endpoints(set []registry.Instance) []resolver.Endpoint {
-	out := make([]resolver.Endpoint, len(set))
-	for i, in := range set {
-		out[i] = resolver.Endpoint{Addresses: []resolver.Address{{Addr: in.Addr}}}
-	}
-	return out
 }

@@ -44,13 +44,13 @@ type throttling struct {
 	TokenRatio float64 `json:"tokenRatio"`
 }
 
-// defaultServiceConfig is the gRPC service config of a client of a role: round
-// robin over the instances that say that they serve this very role, and a retry of UNAVAILABLE for the methods whose
-// proto says that a second delivery does no harm, under a budget of one retry
-// in ten calls.
+// defaultServiceConfig is the gRPC service config of a client of a role: our
+// own balancer over the instances that say that they serve this very role, and a
+// retry of UNAVAILABLE for the methods whose proto says that a second delivery
+// does no harm, under a budget of one retry in ten calls.
 func defaultServiceConfig(role string) (string, error) {
 	c := serviceConfig{
-		LoadBalancing:   []map[string]struct{}{{"round_robin": {}}},
+		LoadBalancing:   []map[string]struct{}{{policyName: {}}},
 		Health:          map[string]string{"serviceName": role},
 		RetryThrottling: throttling{MaxTokens: 100, TokenRatio: 0.1},
 	}

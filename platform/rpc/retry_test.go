@@ -123,7 +123,7 @@ func TestTheServiceConfigSaysWhatWasMeant(t *testing.T) {
 	require.NoError(t, err)
 	var c serviceConfig
 	require.NoError(t, json.Unmarshal([]byte(text), &c))
-	require.Equal(t, []map[string]struct{}{{"round_robin": {}}}, c.LoadBalancing)
+	require.Equal(t, []map[string]struct{}{{policyName: {}}}, c.LoadBalancing)
 	require.Equal(t, map[string]string{"serviceName": "probe"}, c.Health)
 	require.Len(t, c.Methods, 1)
 	require.Equal(t, []string{"UNAVAILABLE"}, c.Methods[0].Retry.Codes)

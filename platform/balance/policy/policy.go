@@ -86,24 +86,11 @@ func better(a, b *balance.Peer, sa, sb float64, why string) balance.Choice {
 type LeastRequest struct{}
 
 // Pick looks at all instances up to 16, at two different ones above.
-func (LeastRequest) Pick(c balance.Call, s *balance.Set) balance.Choice {
+func (LeastRequest) Pick(_ balance.Call, s *balance.Set) balance.Choice {
 	return lowest(s, "fewer calls in flight", func(p *balance.Peer) float64 {
-		return float64(p.InFlight()+1) / p.Weight(c.Now)
+		return float64(p.InFlight()+1) / p.Weight()
 	})
 }
 
 // String is "least_request".
 func (LeastRequest) String() string { return "least_request" }
-
-// PeakEWMA picks the instance whose cost is lowest: expected latency, which
-// follows a slow answer at once and fades, times calls in flight, dearer where
-// calls fail (Finagle's and Linkerd's peak EWMA, with error aversion).
-type PeakEWMA struct{}
-
-// Pick looks at all instances up to 16, at two different ones above.
-func (PeakEWMA) Pick(c balance.Call, s *balance.Set) balance.Choice {
-	return lowest(s, "lower cost", func(p *balance.Peer) float64 { return p.Cost(c.Now) })
-}
-
-// String is "peak_ewma".
-func (PeakEWMA) String() string { return "peak_ewma" }

@@ -12,8 +12,7 @@ type counter = atomic.Uint64
 
 // WeightedRoundRobin gives every instance calls in proportion to its weight, by
 // request count and spread out: an instance that gets every second call does
-// not get them in a row. A new instance comes to its share slowly. The zero
-// value is ready.
+// not get them in a row. The zero value is ready.
 //
 // It is the static stride scheduler of gRFC A58: in every round an instance is
 // passed over as often as its weight is below the highest one. A pick takes no
@@ -59,10 +58,10 @@ func newRates(now time.Duration, s *balance.Set) *rates {
 	r := &rates{set: s, share: make([]uint64, len(s.Peers)), until: now + follow}
 	highest := 0.0
 	for _, p := range s.Peers {
-		highest = max(highest, p.Weight(now))
+		highest = max(highest, p.Weight())
 	}
 	for i, p := range s.Peers {
-		r.share[i] = max(1, uint64(math.Round(p.Weight(now)/highest*full)))
+		r.share[i] = max(1, uint64(math.Round(p.Weight()/highest*full)))
 	}
 	return r
 }
