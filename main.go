@@ -21,6 +21,7 @@ func main() {
 		command.Serve(services.All, version),
 		command.Roles(services.All, version),
 		command.Ps(services.All),
+		command.Explain(services.All),
 		command.Version(version),
 		sim.Command(services.All, version),
 	)

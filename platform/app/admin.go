@@ -33,6 +33,7 @@ const adminIndex = `/livez            200 while the process runs (also /healthz)
 /metrics          counters for Prometheus
 /buildinfo        version, modules, build settings
 /debug/discovery  what each instance believes of the roles it calls, and since when
+/debug/balance    how calls to each role are shared, and why the last one went where it did; ?role=NAME, ?format=json
 /debug/pprof/     profiles
 `
 
@@ -70,6 +71,7 @@ func (a *admin) routes() http.Handler {
 		plain(w, http.StatusOK, fmt.Sprintf("version\t%s\n%s", a.node.cfg.Version, info))
 	})
 	mux.HandleFunc("GET /debug/discovery", a.discovery)
+	mux.HandleFunc("GET /debug/balance", a.balance)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"example.com/app/platform/balance"
 	"example.com/app/platform/network"
 	"example.com/app/platform/proxy"
 	"example.com/app/platform/registry"
@@ -85,6 +86,17 @@ type Env struct {
 // call. A role that was dialled counts as needed: the instance waits for it,
 // a while, before it says that it is ready.
 func (e *Env) Dial(role string) (*grpc.ClientConn, error) { return e.clients.dial(role) }
+
+// Balancer returns what shares the instance's calls to a service among the
+// service's instances, the same one each time, for who calls it by other means
+// than Dial. It is closed after the instance's last call.
+func (e *Env) Balancer(service string) *balance.Balancer {
+	b, err := e.clients.balancers.of(service)
+	if err != nil {
+		panic(err) // New has parsed it
+	}
+	return b
+}
 
 // A Fabric is the ground a system stands on. Each host has its own view of it,
 // so that faults can fall between one pair of hosts and spare another. Host

@@ -14,7 +14,9 @@ import (
 
 // clients are what one instance has dialled, by role.
 type clients struct {
-	cfg rpc.ClientConfig // all but the role
+	cfg       rpc.ClientConfig // all but the role and its balancer
+	balance   func(role string) Balance
+	balancers *balancers
 
 	mu     sync.Mutex
 	byRole map[string]*grpc.ClientConn
@@ -27,6 +29,10 @@ func (c *clients) dial(role string) (*grpc.ClientConn, error) {
 		return conn, nil
 	}
 	cfg := c.cfg
+	var err error
+	if cfg.Balancer, err = c.balancers.of(role); err != nil {
+		return nil, err
+	}
 	cfg.Role = role
 	conn, err := rpc.Dial(cfg) // does not wait: it connects at the first call
 	if err != nil {
@@ -83,5 +89,6 @@ func (c *clients) close() error {
 	for _, conn := range conns { // outside the lock: closing waits for what the client started
 		all = errors.Join(all, conn.Close())
 	}
+	c.balancers.close()
 	return all
 }

@@ -23,12 +23,13 @@ type instance struct {
 	role Role
 	host string // its name on the fabric
 
-	env      *Env
-	registry registry.Registry // as it is; env has the role's view of it
-	service  Service
-	server   server
-	ln       net.Listener
-	self     registry.Instance
+	env       *Env
+	balancers *balancers
+	registry  registry.Registry // as it is; env has the role's view of it
+	service   Service
+	server    server
+	ln        net.Listener
+	self      registry.Instance
 
 	callers []*instance   // in this process: they stop first
 	stop    chan struct{} // closed when it shall stop

@@ -36,8 +36,9 @@ type Config struct {
 	Zone    string // failure domain; may be empty
 
 	Tags       []string                     // of the instances, beside their protocol
-	PreferZone bool                         // call instances of the own zone as long as there are any
+	PreferZone bool                         // call instances of the own zone, as long as enough are fit and they are not much slower
 	Select     map[string]registry.Selector // which instances of a role to call; none: all
+	Balance    map[string]Balance           // how calls to a role are shared; "" says it for all others
 
 	GRPC      string          // host:port for gRPC; empty means ":50051"
 	HTTP      string          // host:port of HTTP roles; empty means ":8080"
@@ -119,6 +120,11 @@ func New(cfg Config) (*Node, error) {
 	for _, name := range slices.Sorted(maps.Keys(cfg.Run)) {
 		if !slices.ContainsFunc(cfg.Roles, func(r Role) bool { return r.Name == name }) {
 			return nil, fmt.Errorf("there is no role %q to run", name)
+		}
+	}
+	for _, role := range slices.Sorted(maps.Keys(cfg.Balance)) {
+		if err := cfg.Balance[role].check(role); err != nil {
+			return nil, err
 		}
 	}
 	n := &Node{cfg: cfg, started: make(chan struct{}), killed: make(chan struct{})}

@@ -12,6 +12,7 @@ import (
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"example.com/app/platform/balance"
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry"
 	"example.com/app/platform/resilience"
@@ -25,14 +26,27 @@ func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) 
 	metrics.MustRegister(calls) // fails only for two instances of one name, which New does not make
 	id := in.id()
 	in.registry = registry.Track(reg)
-	reg = view{in.registry, n}
+	reg = view{in.registry, n, in.host + "." + n.cfg.Name}
+	log := n.cfg.Log.With("role", in.role.Name, "instance", id)
+	in.balancers = &balancers{cfg: n.cfg, made: func(role string) balance.Config {
+		cfg := balance.Config{Role: role, Log: log}
+		if n.cfg.PreferZone {
+			cfg.Zone.Own = n.cfg.Zone
+		}
+		return cfg
+	}}
+	metrics.MustRegister(balance.Collector(in.balancers.reports))
 	return &Env{
 		Role: in.role.Name, Instance: id, Version: n.cfg.Version, Zone: n.cfg.Zone,
-		Log:     n.cfg.Log.With("role", in.role.Name, "instance", id),
+		Log:     log,
 		Metrics: metrics, Now: n.cfg.Now,
 		Registry: reg, Network: net,
 		Roles: n.cfg.Roles, Routes: n.cfg.Routes,
-		clients: &clients{cfg: rpc.ClientConfig{Registry: reg, Network: net, Metrics: calls}},
+		clients: &clients{
+			cfg:       rpc.ClientConfig{Registry: reg, Network: net, Metrics: calls},
+			balance:   n.cfg.balance,
+			balancers: in.balancers,
+		},
 	}
 }
 
@@ -40,7 +54,8 @@ func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) 
 // the instances that the node was told to call.
 type view struct {
 	registry.Registry
-	node *Node
+	node   *Node
+	caller string // who calls, the same after a restart
 }
 
 // Watch implements registry.Registry.
@@ -49,8 +64,8 @@ func (v view) Watch(ctx context.Context, role string) iter.Seq2[[]registry.Insta
 	if s, ok := cfg.Select[role]; ok {
 		reg = registry.Select(reg, s)
 	}
-	if cfg.PreferZone {
-		reg = registry.Prefer(reg, cfg.Zone)
+	if cfg.balance(role).Subset > 0 {
+		reg = registry.Part(reg, v.subset)
 	}
 	return reg.Watch(ctx, role)
 }

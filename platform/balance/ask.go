@@ -7,7 +7,8 @@ import (
 
 // questions asks peers for their load, off the way of calls.
 type questions struct {
-	queue  chan *Peer // nil: nobody asks
+	asks   func(*Peer) // stands in for the queue; nil: the queue is used
+	queue  chan *Peer  // nil: nobody asks
 	askers sync.WaitGroup
 	cancel context.CancelFunc
 }
@@ -23,7 +24,10 @@ const (
 // who can ask.
 func (q *questions) start(b *Balancer) {
 	hearer, ok := b.cfg.Policy.(Hearer)
-	if !ok || b.cfg.Prober == nil {
+	if ok && b.cfg.Ask != nil {
+		q.asks = func(p *Peer) { b.cfg.Ask(p, func(l Load) { hearer.Hear(p, l) }) }
+	}
+	if !ok || b.cfg.Prober == nil || q.asks != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -54,6 +58,10 @@ func (b *Balancer) probe(ctx context.Context, p *Peer, hearer Hearer) {
 
 // ask puts a question, unless the same one is open or there is no room.
 func (q *questions) ask(p *Peer) {
+	if q.asks != nil {
+		q.asks(p)
+		return
+	}
 	if q.queue == nil || !p.asked.CompareAndSwap(false, true) {
 		return
 	}

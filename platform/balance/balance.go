@@ -69,7 +69,7 @@ type balancer struct{ b *Balancer }
 func (s *Set) Ask(p *Peer) { s.b.questions.ask(p) }
 
 // Asks reports whether peers can be asked for their load at all.
-func (s *Set) Asks() bool { return s.b.questions.queue != nil }
+func (s *Set) Asks() bool { return s.b.questions.queue != nil || s.b.questions.asks != nil }
 
 // Rand is the source of randomness of the set's Balancer.
 func (s *Set) Rand() *Rand { return &s.b.rand }

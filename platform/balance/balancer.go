@@ -229,7 +229,12 @@ func cheapest(now time.Duration, peers []*Peer) Choice {
 // Close ends the questions to instances. Picks go on to work.
 func (b *Balancer) Close() { b.questions.stop() }
 
-func (b *Balancer) now() time.Duration { return time.Since(b.began) }
+func (b *Balancer) now() time.Duration {
+	if b.cfg.Now != nil {
+		return b.cfg.Now()
+	}
+	return time.Since(b.began)
+}
 
 // typical is what an answer takes in ns, whoever gives it, but not less than a
 // millisecond: differences below that are of the machine's making. It does not

@@ -20,6 +20,13 @@ type Config struct {
 	Prober       Prober
 	ProbeTimeout time.Duration
 
+	// Now and Ask stand in for the clock and for the goroutines that use the
+	// Prober, where time is only counted: Now is the time since the Balancer was
+	// made, Ask sees to it that hear is called later, or never. Nil: the real
+	// ones.
+	Now func() time.Duration
+	Ask func(p *Peer, hear func(Load))
+
 	// Memory is how long an answer counts: after three times as long without
 	// news little is left of it, and an instance that was avoided is tried
 	// again. 0 means 10 s.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/balance/policy"
 )
 
 // Serve is `app serve`: the roles, of a system made of all of these, in
@@ -57,6 +58,7 @@ that may be repeated take several values there, separated by ";".`,
 	s.flags(cmd.Flags())
 	complete(cmd, "role", func() []string { return append([]string{"all"}, names(all)...) })
 	complete(cmd, "registry", func() []string { return []string{"auto", "memory", "consul", "static"} })
+	complete(cmd, "balance", policy.Names)
 	complete(cmd, "network", func() []string { return []string{"auto", "memory", "tcp"} })
 	complete(cmd, "log", func() []string { return []string{"auto", "text", "json"} })
 	complete(cmd, "log-level", func() []string { return []string{"debug", "info", "warn", "error"} })

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/balance/policy"
 	"example.com/app/platform/network"
 	"example.com/app/platform/proxy"
 	"example.com/app/platform/registry"
@@ -26,6 +27,7 @@ import (
 type serving struct {
 	roles, replicas, peers, routes, work []string
 	selects, tags                        []string
+	balance, subsets, hashHeaders        []string
 	preferZone                           bool
 	registry, network                    string
 	grpc, http, admin, advertise, zone   string
@@ -45,7 +47,10 @@ func (s *serving) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.admin, "admin", "127.0.0.1:9090", "address for health, metrics and profiles; empty: none")
 	f.StringVar(&s.advertise, "advertise", "", "host that others dial; default: where it listens, or this machine's private address")
 	f.StringVar(&s.zone, "zone", "", "failure domain of this process")
-	f.BoolVar(&s.preferZone, "prefer-zone", false, "call instances of the own --zone as long as there are any")
+	f.BoolVar(&s.preferZone, "prefer-zone", false, "call instances of the own --zone, as long as enough are fit and they are not much slower")
+	f.StringArrayVar(&s.balance, "balance", nil, "how calls are shared: "+strings.Join(policy.Names(), ", ")+"; or for one role, as in greeter=prequal:probes=2 (may be repeated)")
+	f.StringArrayVar(&s.hashHeaders, "hash-header", nil, "metadata or HTTP header that keeps calls together where the policy hashes, as in x-user or greeter=x-user (may be repeated)")
+	f.StringArrayVar(&s.subsets, "subset", nil, "call at most so many instances of a role, the same ones each time, as in 10 or greeter=10 (may be repeated)")
 	f.StringArrayVar(&s.selects, "select", nil, "which instances of a role to call, as in greeter=tag:canary,version:v2,zone:eu-1 (may be repeated)")
 	f.StringSliceVar(&s.tags, "tag", nil, "a tag of the instances in the registry (may be repeated)")
 	f.StringArrayVar(&s.routes, "route", nil, "HTTP prefix that the gateway proxies to a service of the registry, as in /shop=shop (may be repeated)")
@@ -86,6 +91,9 @@ func (s *serving) config(all []app.Role, version string, stderr io.Writer, drain
 	}
 	if s.preferZone && s.zone == "" {
 		return app.Config{}, usage("--prefer-zone needs --zone")
+	}
+	if cfg.Balance, err = s.shares(); err != nil {
+		return app.Config{}, err
 	}
 	if cfg.Routes, err = proxy.ParseRoutes(s.routes); err != nil {
 		return app.Config{}, usage("--route: %w", err)

@@ -1,8 +1,6 @@
 package registry
 
 import (
-	"context"
-	"iter"
 	"slices"
 	"strings"
 
@@ -36,18 +34,8 @@ func oneOf(wanted []string, have string) bool {
 // are up is wanted.
 func Select(r Registry, s Selector) Registry {
 	s.Tags, s.Zones, s.Versions = slices.Clone(s.Tags), slices.Clone(s.Zones), slices.Clone(s.Versions)
-	return selected{r, s}
-}
-
-type selected struct {
-	Registry
-	selector Selector
-}
-
-// Watch implements Registry. A change among those that are not wanted is none.
-func (v selected) Watch(ctx context.Context, role string) iter.Seq2[[]Instance, error] {
-	return changes(v.Registry.Watch(ctx, role), func(set []Instance) []Instance {
-		return slices.DeleteFunc(set, func(in Instance) bool { return !v.selector.Matches(in) })
+	return Part(r, func(_ string, set []Instance) []Instance {
+		return slices.DeleteFunc(set, func(in Instance) bool { return !s.Matches(in) })
 	})
 }
 

@@ -56,6 +56,7 @@ func New(env *app.Env) (app.Service, error) {
 	}
 	back, err := proxy.New(proxy.Config{
 		Registry: env.Registry, Network: env.Network, Log: env.Log, Metrics: env.Metrics, Error: transcode.WriteError,
+		NewBalancer: env.Balancer,
 	}, env.Routes)
 	if err != nil {
 		return nil, err

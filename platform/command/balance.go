@@ -1,0 +1,54 @@
+package command
+
+import (
+	"strconv"
+	"strings"
+
+	"example.com/app/platform/app"
+	"example.com/app/platform/balance/policy"
+)
+
+// shares reads how calls to each role, or to all ("") are shared.
+func (s *serving) shares() (map[string]app.Balance, error) {
+	chosen := make(map[string]app.Balance)
+	set := func(text string, change func(*app.Balance, string) error) error {
+		role, value := "", text
+		if name, rest, ok := strings.Cut(text, "="); ok && !strings.Contains(name, ":") { // a policy's parameters follow a colon
+			role, value = name, rest
+		}
+		b := chosen[role]
+		if err := change(&b, strings.TrimSpace(value)); err != nil {
+			return err
+		}
+		chosen[role] = b
+		return nil
+	}
+	for _, text := range s.balance {
+		if err := set(text, func(b *app.Balance, value string) error {
+			b.Policy = value
+			_, err := policy.Parse(value)
+			return err
+		}); err != nil {
+			return nil, usage("--balance %q: %w", text, err)
+		}
+	}
+	for _, text := range s.hashHeaders {
+		if err := set(text, func(b *app.Balance, value string) error {
+			b.Header = strings.ToLower(value)
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	for _, text := range s.subsets {
+		if err := set(text, func(b *app.Balance, value string) (err error) {
+			if b.Subset, err = strconv.Atoi(value); err != nil || b.Subset < 0 {
+				return usage("--subset %q: want a number, or role=number, as in greeter=10", text)
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return chosen, nil
+}

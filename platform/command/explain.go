@@ -1,0 +1,123 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"example.com/app/platform/app"
+)
+
+// Explain is `app explain`: why a running process does what it does.
+func Explain(all []app.Role) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "explain",
+		Short: "Tell why a running process does what it does",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(explainPick(all))
+	return cmd
+}
+
+// explainPick is `app explain pick`.
+func explainPick(all []app.Role) *cobra.Command {
+	var admin, format string
+	var patience time.Duration
+	cmd := &cobra.Command{
+		Use:   "pick ROLE",
+		Short: "Tell how calls to a role are shared, and why the last one went where it did",
+		Long: `Ask a running process how its instances share their calls to a role: what
+they know of each instance (state, calls in flight, expected latency, success,
+cost), and why the last call went where it did. The same is at /debug/balance of
+its admin port, for all roles.`,
+		Example: `  app explain pick greeter
+  app explain pick greeter --admin=127.0.0.1:9093 -o json`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usage("which role? want one, as in app explain pick greeter")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := FromEnv(cmd, os.LookupEnv); err != nil {
+				return err
+			}
+			if format != "table" && format != "json" {
+				return usage("--output %q: want table or json", format)
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), patience)
+			defer cancel()
+			picks, err := askPicks(ctx, admin, args[0])
+			if err != nil {
+				return err
+			}
+			return printPicks(cmd.OutOrStdout(), format, picks)
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return names(all), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&admin, "admin", "127.0.0.1:9090", "admin address of the process to ask")
+	f.StringVarP(&format, "output", "o", "table", "output format: table, json")
+	f.DurationVar(&patience, "timeout", 10*time.Second, "how long to wait for an answer")
+	complete(cmd, "output", func() []string { return []string{"table", "json"} })
+	return cmd
+}
+
+// askPicks asks a process how calls to a role are shared.
+func askPicks(ctx context.Context, admin, role string) ([]app.Picks, error) {
+	u := url.URL{Scheme: "http", Host: admin, Path: "/debug/balance", RawQuery: url.Values{"role": {role}, "format": {"json"}}.Encode()}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, usage("--admin %q: %w", admin, err)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	if err != nil {
+		if broken := (*url.Error)(nil); errors.As(err, &broken) {
+			err = broken.Err // without the address twice
+		}
+		return nil, &HintError{fmt.Errorf("ask %s: %w", admin, err), "is a process running, and is that its --admin address?"}
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("ask %s: %s", admin, res.Status)
+	}
+	var picks []app.Picks
+	if err := json.NewDecoder(io.LimitReader(res.Body, 16<<20)).Decode(&picks); err != nil {
+		return nil, fmt.Errorf("ask %s: %w", admin, err)
+	}
+	if len(picks) == 0 {
+		return nil, &HintError{fmt.Errorf("nobody in the process at %s calls %q", admin, role), "ask the process of a caller; `app roles` tells who calls whom"}
+	}
+	return picks, nil
+}
+
+func printPicks(w io.Writer, format string, picks []app.Picks) error {
+	if format == "json" {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(picks)
+	}
+	for i, p := range picks {
+		if i > 0 {
+			if _, err := fmt.Fprintln(w); err != nil {
+				return err
+			}
+		}
+		if err := p.Print(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package command
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"example.com/app/platform/app"
+)
+
+// explained runs `app explain pick` beside a process that gives an answer.
+func explained(t *testing.T, status int, answer string, args ...string) (string, error) {
+	t.Helper()
+	process := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		require.Equal(t, "/debug/balance?format=json&role=greeter", r.URL.String())
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(answer))
+	}))
+	defer process.Close()
+	cmd := Explain(nil)
+	var out strings.Builder
+	cmd.SetOut(&out)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetArgs(append([]string{"pick", "greeter", "--admin=" + strings.TrimPrefix(process.URL, "http://")}, args...))
+	err := cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+const report = `[{"Caller":"gateway-1","Role":"greeter","Policy":"peak_ewma","Listed":3,"Reachable":2,"Zone":"eu","Spilling":true,"Panic":true,"Subset":5,
+"Last":{"Instance":"greeter-1","Over":"greeter-2","Score":1234567,"OverThan":2e7,"Why":"lower cost","Ago":12345678},
+"Peers":[
+{"ID":"greeter-1","Addr":"10.0.0.7:50051","Zone":"eu","State":"fit","Weight":1,"InFlight":3,"Latency":12345678,"Success":1,"Cost":12.3456,"Calls":100},
+{"ID":"greeter-2","Addr":"10.0.0.8:50051","State":"ejected","Why":"success rate","For":3210000000,"Weight":0.25,"Success":0.5,"Calls":10,"Failures":5}]}]`
+
+func TestExplainTellsWhatEachInstanceIsTakenFor(t *testing.T) {
+	text, err := explained(t, http.StatusOK, report)
+	require.NoError(t, err)
+	require.Equal(t, `gateway-1 calls greeter: peak_ewma, 2 of 3 instances can be reached, of a subset of 5, zone eu first, but it is slow: calls go elsewhere, too few are fit: all are called
+INSTANCE   ADDRESS         ZONE  STATE                              WEIGHT  IN FLIGHT  LATENCY  SUCCESS  COST  CALLS  FAILURES
+greeter-1  10.0.0.7:50051  eu    fit                                1       3          12.3ms   100.0%   12.3  100    0
+greeter-2  10.0.0.8:50051  -     ejected: success rate, 3.21s more  0.25    0          0s       50.0%    0     10     5
+The last call went to greeter-1 rather than greeter-2, 12.3ms ago: lower cost (1.23 against 20).
+`, text)
+	text, err = explained(t, http.StatusOK, report, "-o", "json")
+	require.NoError(t, err)
+	var given, printed []app.Picks
+	require.NoError(t, json.Unmarshal([]byte(report), &given))
+	require.NoError(t, json.Unmarshal([]byte(text), &printed))
+	require.Equal(t, given, printed)
+}
+
+func TestExplainSaysWhatIsMissing(t *testing.T) {
+	_, err := explained(t, http.StatusOK, `[]`)
+	require.ErrorContains(t, err, `calls "greeter"`)
+	require.ErrorAs(t, err, new(*HintError))
+	_, err = explained(t, http.StatusNotFound, ``)
+	require.ErrorContains(t, err, "404 Not Found")
+	_, err = explained(t, http.StatusOK, `{`)
+	require.ErrorContains(t, err, "ask 127.0.0.1")
+
+	for _, args := range [][]string{{"pick"}, {"pick", "a", "b"}, {"pick", "a", "-o", "xml"}, {"what"}} {
+		cmd := Explain(nil)
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		cmd.SetArgs(args)
+		require.ErrorAs(t, cmd.Execute(), new(*UsageError), args)
+	}
+	cmd := Explain(nil)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetArgs([]string{"pick", "greeter", "--admin=127.0.0.1:1"})
+	err = cmd.ExecuteContext(t.Context())
+	require.EqualError(t, err, "ask 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused")
+	require.ErrorAs(t, err, new(*HintError))
+}
