@@ -71,6 +71,10 @@ func (s *Set) Ask(p *Peer) { s.b.questions.ask(p) }
 // Asks reports whether peers can be asked for their load at all.
 func (s *Set) Asks() bool { return s.b.questions.queue != nil || s.b.questions.asks != nil }
 
+// InFlight is the number of calls that the Balancer's peers have not answered,
+// whether they are of the set or not.
+func (s *Set) InFlight() int { return int(s.b.inFlight.Load()) }
+
 // Rand is the source of randomness of the set's Balancer.
 func (s *Set) Rand() *Rand { return &s.b.rand }
 

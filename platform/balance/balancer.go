@@ -25,6 +25,7 @@ type Balancer struct {
 	last lastPick
 
 	picks                                      atomic.Uint64
+	inFlight                                   atomic.Int64 // of all peers
 	ejections, panics, spills, sampled, trials atomic.Uint64
 
 	mu       sync.Mutex
@@ -96,6 +97,7 @@ func (b *Balancer) peer(e Endpoint, now time.Duration) *Peer {
 	if old := p.instance.Load(); old == nil || !old.Equal(e.Instance) {
 		in := e.Instance.Clone()
 		p.instance.Store(&in)
+		p.weight.Store(int64(max(in.Weight, 1)))
 	}
 	p.via.Store(via{e.Via})
 	return p
@@ -130,6 +132,7 @@ func (f *Flight) Answer(o Outcome) {
 func (f *Flight) Done(o Outcome) {
 	f.Answer(o)
 	f.Peer.inFlight.Add(-1)
+	f.Peer.balancer.inFlight.Add(-1)
 }
 
 // Pick chooses whom to send a call to. False means that nobody can be reached,

@@ -16,6 +16,7 @@ type Peer struct {
 	id       string
 	balancer *Balancer
 	instance atomic.Pointer[registry.Instance]
+	weight   atomic.Int64 // of instance, at least 1
 	via      atomic.Value // of via
 	listed   atomic.Int64 // when it came on the list
 	absent   atomic.Int64 // when it left the list; below 0: it is there
@@ -62,15 +63,15 @@ func (p *Peer) Latency(now time.Duration) time.Duration {
 	if !heard {
 		est = p.balancer.typical() / 2
 	}
-	return max(time.Duration(est), p.age(now))
+	return max(time.Duration(est), p.Age(now))
 }
 
 // Picked is which of its Balancer's picks last chose it: the lower the number,
 // the longer it has waited for its turn.
 func (p *Peer) Picked() uint64 { return p.picked.Load() }
 
-// age is the mean age of the calls that wait for an answer.
-func (p *Peer) age(now time.Duration) time.Duration {
+// Age is the mean age of the calls that wait for an answer.
+func (p *Peer) Age(now time.Duration) time.Duration {
 	n := p.waiting.Load()
 	if n <= 0 {
 		return 0
@@ -91,7 +92,7 @@ func (p *Peer) Success(now time.Duration) float64 {
 
 // Weight is the share of calls that it should get beside its peers, as the
 // registry says.
-func (p *Peer) Weight() float64 { return float64(max(p.instance.Load().Weight, 1)) }
+func (p *Peer) Weight() float64 { return float64(p.weight.Load()) }
 
 // Ramp is how much of its share a new instance gets yet: from a tenth up to 1
 // when it is not new any more. Where all are new, nobody is.
@@ -114,18 +115,25 @@ func (p *Peer) Ramp(now time.Duration) float64 {
 // added to the latency: of two that are about as fast the one with fewer calls
 // in flight wins, and differences that are noise do not make a queue.
 func (p *Peer) Cost(now time.Duration) float64 {
-	wait := float64(p.inFlight.Load()+1) * (float64(p.Latency(now)) + p.balancer.typical())
-	ok := max(p.Success(now), 0.01)
-	return wait / (ok * ok * p.Weight())
+	cost := float64(p.inFlight.Load()+1) * (float64(p.Latency(now)) + p.balancer.typical())
+	if p.failing.stamp.Load() != 0 {
+		ok := max(p.Success(now), 0.01)
+		cost /= ok * ok
+	}
+	if w := p.weight.Load(); w != 1 {
+		cost /= float64(w)
+	}
+	return cost
 }
 
 // start notes that a call is sent.
 func (p *Peer) start(now time.Duration, long bool) {
 	if !long {
-		p.begun.Add(now.Microseconds()) // before waiting: see age
+		p.begun.Add(now.Microseconds()) // before waiting: see Age
 		p.waiting.Add(1)
 	}
 	p.inFlight.Add(1)
+	p.balancer.inFlight.Add(1)
 	p.calls.Add(1)
 	p.picked.Store(p.balancer.picks.Add(1))
 }
@@ -223,6 +231,9 @@ func (a *average) set(now time.Duration, v float64) {
 func faded(age, memory time.Duration) float64 {
 	if age <= 0 {
 		return 1
+	}
+	if age < memory>>7 {
+		return 1 // as good as: less than a hundredth
 	}
 	x := float64(age) / float64(memory)
 	return 1 / (1 + x*(1+x*(0.5+x*(1./6+x/24))))

@@ -1,6 +1,10 @@
 package policy
 
-import "example.com/app/platform/balance"
+import (
+	"slices"
+
+	"example.com/app/platform/balance"
+)
 
 // PeakEWMA picks the instance whose cost is lowest: expected latency, which
 // follows a slow answer quickly and fades, times calls in flight, dearer where
@@ -51,19 +55,17 @@ func some(s *balance.Set, room []*balance.Peer) []*balance.Peer {
 	if len(s.Peers) <= fullScan {
 		return s.Peers
 	}
-	n := 0
-	for n < sampled {
-		p := s.Peers[s.Rand().IntN(len(s.Peers))]
-		known := false
-		for _, q := range room[:n] {
-			known = known || p == q
-		}
-		if !known {
+	bits := s.Rand().Uint64() // enough for four
+	for n := 0; n < sampled; {
+		p := s.Peers[int(bits>>48)*len(s.Peers)>>16]
+		if bits <<= 16; n == 0 || !slices.Contains(room[:n], p) {
 			room[n] = p
 			n++
+		} else {
+			bits = s.Rand().Uint64()
 		}
 	}
-	return room[:n]
+	return room[:sampled]
 }
 
 // String is "peak_ewma".
