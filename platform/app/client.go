@@ -33,7 +33,7 @@ func (c *clients) dial(role string) (*grpc.ClientConn, error) {
 	if cfg.Balancer, err = c.balancers.of(role); err != nil {
 		return nil, err
 	}
-	cfg.Role = role
+	cfg.Role, cfg.HashHeader = role, c.balance(role).Header
 	conn, err := rpc.Dial(cfg) // does not wait: it connects at the first call
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) 
 	reg = view{in.registry, n, in.host + "." + n.cfg.Name}
 	log := n.cfg.Log.With("role", in.role.Name, "instance", id)
 	in.balancers = &balancers{cfg: n.cfg, made: func(role string) balance.Config {
-		cfg := balance.Config{Role: role, Log: log}
+		cfg := balance.Config{Role: role, Log: log, Prober: rpc.Prober{}}
 		if n.cfg.PreferZone {
 			cfg.Zone.Own = n.cfg.Zone
 		}

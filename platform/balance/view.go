@@ -130,10 +130,11 @@ func (b *Balancer) near(c Call, v *view) *Set {
 // spillEvery is how often the zones are compared.
 const spillEvery = 50 * time.Millisecond
 
-// pace is what an answer takes in a zone, dearer where calls fail.
+// pace is what an answer takes in a zone, dearer where calls fail. What is usual
+// is added, as in Peer.Cost: differences that are noise send nobody away.
 func pace(now time.Duration, s *Set) (sum float64) {
 	for _, p := range s.Peers {
-		sum += float64(p.Latency(now)) / max(p.Success(now), 0.01)
+		sum += (float64(p.Latency(now)) + p.balancer.typical()) / max(p.Success(now), 0.01)
 	}
 	return sum / float64(len(s.Peers))
 }
