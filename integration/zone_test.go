@@ -27,11 +27,11 @@ func TestCallsStayInTheZoneAsLongAsItHasInstances(t *testing.T) {
 		there := w.beside(func(c *app.Config) { c.Zone = "there" })
 		w.start("phrasebook-1", "greeter-1", "gateway-1")
 		require.NoError(t, there.Start(t.Context(), "greeter-2"))
-		for range 20 {
+		for range 200 {
 			_, err := w.greet("Ada", "en")
 			require.NoError(t, err)
 		}
-		require.Zero(t, w.calls("greeter-2"), "the other zone is spared")
+		require.Less(t, w.calls("greeter-2"), 15, "the other zone is spared, but for one call in a hundred that tells how fast it is")
 
 		require.NoError(t, w.Fleet.Stop("greeter-1"))
 		w.eventually(10*time.Second, "calls spill over", func() bool { _, err := w.greet("Ada", "en"); return err == nil })
