@@ -1,8 +1,6 @@
 package rpc
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -81,11 +79,25 @@ func (c *carrier) UpdateClientConnState(s balancer.ClientConnState) error {
 	return c.Balancer.UpdateClientConnState(s)
 }
 
-// UpdateState hears how the connections are.
-func (c *carrier) UpdateState(s balancer.State) {
+// Close leaves a balancer that outlives the client without instances: they
+// can't be reached by a client that is closed.
+func (c *carrier) Close() {
+	c.Balancer.Close()
+	if share := c.share(); share != nil {
+		share.balancer.Update(nil, 0)
+	}
+}
+
+func (c *carrier) share() *sharing {
 	c.mu.Lock()
-	share := c.sharing
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	return c.sharing
+}
+
+// UpdateState hears how the connections are. While none is ready the picker is
+// endpointsharding's own: it waits, or tells why the connections fail.
+func (c *carrier) UpdateState(s balancer.State) {
+	share := c.share()
 	if share == nil {
 		c.ClientConn.UpdateState(s)
 		return
@@ -107,9 +119,6 @@ func (c *carrier) UpdateState(s balancer.State) {
 // A picker gives a call to the instance that the balancer picks.
 type picker struct{ *sharing }
 
-// errGone makes gRPC wait for the next picker.
-var errGone = balancer.ErrNoSubConnAvailable
-
 // Pick implements balancer.Picker.
 func (p picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	var call balance.Call
@@ -125,7 +134,7 @@ func (p picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	}
 	if !ok {
 		p.flights.Put(f)
-		return balancer.PickResult{}, errGone
+		return balancer.PickResult{}, balancer.ErrNoSubConnAvailable // gRPC waits for the next picker
 	}
 	result, err := f.Peer.Via().(balancer.Picker).Pick(info)
 	if err != nil {
@@ -163,15 +172,11 @@ func (f *flight) end(o balance.Outcome) {
 
 // outcome is how a call ended, for who picks the next one.
 func (s *sharing) outcome(d balancer.DoneInfo) balance.Outcome {
-	switch {
-	case d.Err == nil && !d.BytesSent:
-		return balance.GivenUp // the connection was lost before the call was sent; gRPC picks again
-	case d.Err == nil:
-		return balance.OK
-	}
 	switch code := status.Code(d.Err); {
-	case errors.Is(d.Err, context.Canceled), code == codes.Canceled:
-		return balance.GivenUp
+	case code == codes.Canceled:
+		return balance.GivenUp // by the caller
+	case !d.BytesSent && (d.Err == nil || code == codes.Unavailable):
+		return balance.GivenUp // the connection was lost before; gRPC tells that apart, and picks again
 	case slices.Contains(s.failures, code):
 		return balance.Failed
 	}
@@ -184,43 +189,6 @@ func (s *sharing) outcome(d balancer.DoneInfo) balance.Outcome {
 func failures() []codes.Code {
 	return []codes.Code{
 		codes.Unavailable, codes.Unknown, codes.Internal, codes.DataLoss, codes.DeadlineExceeded, codes.ResourceExhausted,
-	}
-}
-
-// An about is what a call's context says to the picker. Attempts of one call
-// share it.
-type about struct {
-	key    uint64
-	long   bool
-	spread bool // each attempt goes to another instance
-
-	mu  sync.Mutex
-	ids []string
-}
-
-type aboutKey struct{}
-
-// with returns a context whose calls a is about.
-func (a *about) with(ctx context.Context) context.Context {
-	return context.WithValue(ctx, aboutKey{}, a)
-}
-
-func (a *about) call() balance.Call {
-	c := balance.Call{Key: a.key, Long: a.long}
-	if a.spread {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		c.Avoid = slices.Clone(a.ids)
-	}
-	return c
-}
-
-// sent notes who got an attempt.
-func (a *about) sent(id string) {
-	if a.spread {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.ids = append(a.ids, id)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"example.com/app/platform/balance"
 	"example.com/app/platform/balance/policy"
@@ -38,8 +39,15 @@ type ClientConfig struct {
 	Timeout  time.Duration           // deadline of a unary call that has none; 0 means 10 s
 
 	// Balancer shares the calls among the role's instances; whoever made it
-	// closes it. Nil: one with the default policy, closed with the client.
+	// closes it. Nil: one is made as Balance says, and closed with the client.
+	// There Role, Policy and Prober have defaults too.
 	Balancer *balance.Balancer
+	Balance  balance.Config
+
+	// HashHeader is the metadata key whose value keeps calls together, where
+	// they are shared by hash. Empty, or where a call has none: the request
+	// field that the method's proto names decides (app.balance.v1.key).
+	HashHeader string
 
 	// Failures are the codes that speak against the instance they came from.
 	// Nil: UNAVAILABLE, UNKNOWN, INTERNAL, DATA_LOSS, DEADLINE_EXCEEDED and
@@ -49,23 +57,28 @@ type ClientConfig struct {
 
 // Dial returns a client of a role. It sends calls to the instances whose health
 // service says that the role is served there, so that an address that another
-// role has taken over gets none. It follows the registry from its first call
-// on, or from Connect. Calls fail fast while no instance is there, and say so.
-// Close ends all that it started.
+// role has taken over gets none; among them a balance.Balancer picks. It follows
+// the registry from its first call on, or from Connect. Calls fail fast while
+// no instance is there, and say so. Close ends all that it started.
 func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
 	config, err := defaultServiceConfig(cfg.Role)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)
 	}
-	share := &sharing{balancer: cfg.Balancer, failures: cfg.Failures}
-	c := &client{role: cfg.Role, timeout: cfg.Timeout, follower: follower{registry: cfg.Registry, sharing: share}}
-	if share.balancer == nil {
-		share.balancer = balance.New(balance.Config{Role: cfg.Role, Policy: policy.PeakEWMA{}})
-		c.follower.own = share.balancer
+	keys, err := keyFields(protoregistry.GlobalFiles)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)
 	}
-	if share.failures == nil {
-		share.failures = failures()
+	c := &client{
+		role: cfg.Role, timeout: cfg.Timeout, hashHeader: cfg.HashHeader, keys: keys,
+		follower: follower{registry: cfg.Registry, balancer: cfg.Balancer, failures: cfg.Failures},
+	}
+	if c.follower.balance, err = cfg.balance(); err != nil {
+		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)
+	}
+	if cfg.Failures == nil {
+		c.follower.failures = failures()
 	}
 	unary := []grpc.UnaryClientInterceptor{c.unary}
 	stream := []grpc.StreamClientInterceptor{c.stream}
@@ -96,6 +109,21 @@ func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
+// balance is the config of the client's own balancer.
+func (c ClientConfig) balance() (balance.Config, error) {
+	b := c.Balance
+	b.Role = cmp.Or(b.Role, c.Role)
+	if b.Prober == nil {
+		b.Prober = Prober{}
+	}
+	if b.Policy != nil {
+		return b, nil
+	}
+	var err error
+	b.Policy, err = policy.Parse("")
+	return b, err
+}
+
 // WaitReady connects, and returns when an instance has been reached, or with
 // the context's error.
 func WaitReady(ctx context.Context, conn *grpc.ClientConn) error {
@@ -117,18 +145,24 @@ func WaitReady(ctx context.Context, conn *grpc.ClientConn) error {
 
 // A client is what one Dial adds to gRPC's.
 type client struct {
-	role     string
-	timeout  time.Duration
-	follower follower
+	role       string
+	timeout    time.Duration
+	hashHeader string
+	keys       map[string]keyField // by full method name
+	follower   follower
 }
 
 // unary gives a call a deadline where it has none, hands the request id on,
-// and marks what came from further down.
+// tells the balancer what keeps calls together, and marks what came from
+// further down.
 func (c *client) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
+	}
+	if key := c.key(ctx, method, req); key != 0 {
+		ctx = (&about{key: key}).with(ctx)
 	}
 	return c.mark(invoke(handOn(ctx), method, req, reply, conn, opts...))
 }
@@ -136,7 +170,8 @@ func (c *client) unary(ctx context.Context, method string, req, reply any, conn 
 // stream is unary's twin. A stream may last: it has the deadline of its
 // caller, or none.
 func (c *client) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	s, err := streamer((&about{long: true}).with(handOn(ctx)), desc, conn, method, opts...)
+	ctx = (&about{long: true, key: c.key(ctx, method, nil)}).with(handOn(ctx))
+	s, err := streamer(ctx, desc, conn, method, opts...)
 	if err != nil {
 		return nil, c.mark(err)
 	}

@@ -33,13 +33,16 @@ func TestCallsTakeTurnsOverAllInstances(t *testing.T) {
 			require.NoError(w, err)
 			return probes[0].calls() > 0 && probes[1].calls() > 0 && probes[2].calls() > 0
 		}, 10*time.Second, time.Millisecond)
+		if w.memory == nil {
+			return // over TCP they are not equally fast for long
+		}
 		before := []int{probes[0].calls(), probes[1].calls(), probes[2].calls()}
 		for range 30 {
 			_, err := client.Read(w.Context(), &probepb.Request{})
 			require.NoError(w, err)
 		}
 		for i, p := range probes {
-			require.InDelta(w, 10, p.calls()-before[i], 6, "equal instances take turns, as far as they are equally fast")
+			require.InDelta(w, 10, p.calls()-before[i], 1, "equal instances take turns")
 		}
 	})
 }

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"example.com/app/platform/rpc/internal/loadpb"
 )
 
 // A healthServer is gRPC's own (grpc.health.v1) whose watches end with the
@@ -81,11 +83,12 @@ type watchStream struct {
 
 func (s watchStream) Context() context.Context { return s.ctx }
 
-// services lists the registered services but health, sorted.
+// services lists the registered services but those of the platform itself,
+// sorted.
 func services(s *grpc.Server) []string {
 	var names []string
 	for name := range s.GetServiceInfo() {
-		if name != grpc_health_v1.Health_ServiceDesc.ServiceName {
+		if name != grpc_health_v1.Health_ServiceDesc.ServiceName && name != loadpb.Load_ServiceDesc.ServiceName {
 			names = append(names, name)
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"example.com/app/platform/resilience"
+	"example.com/app/platform/rpc/internal/loadpb"
 )
 
 // A ServerConfig sets the limits of a server. Zero values are the defaults.
@@ -64,6 +65,7 @@ type Call struct {
 type Server struct {
 	grpc     *grpc.Server
 	health   *healthServer
+	load     load
 	cfg      ServerConfig
 	validate protovalidate.Validator
 	inFlight atomic.Int64
@@ -75,8 +77,9 @@ type Server struct {
 // NewServer returns a server whose health says NOT_SERVING.
 func NewServer(cfg ServerConfig) *Server {
 	s := &Server{cfg: cfg.withDefaults(), health: newHealth()}
-	var unary []grpc.UnaryServerInterceptor
-	var stream []grpc.StreamServerInterceptor
+	s.load.began = time.Now()
+	unary := []grpc.UnaryServerInterceptor{s.load.unary}
+	stream := []grpc.StreamServerInterceptor{s.load.stream}
 	if m := s.cfg.Metrics; m != nil {
 		unary = append(unary, m.UnaryServerInterceptor())
 		stream = append(stream, m.StreamServerInterceptor())
@@ -99,6 +102,7 @@ func NewServer(cfg ServerConfig) *Server {
 		s.health.know(s.cfg.Role)
 	}
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
+	loadpb.RegisterLoadServer(s.grpc, &s.load)
 	return s
 }
 
@@ -107,7 +111,8 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 	s.grpc.RegisterService(desc, impl)
 }
 
-// Services lists the full names of what has been registered, health apart.
+// Services lists the full names of what has been registered, health and load
+// apart.
 func (s *Server) Services() []string { return services(s.grpc) }
 
 // Serve answers calls on ln until Stop. The rules of every request message are

@@ -177,7 +177,7 @@ func (p *probe) calls(methods ...string) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(methods) == 0 {
-		methods = []string{"Read", "Put", "Write", "Chat"}
+		methods = []string{"Read", "Put", "Write", "Find", "Chat"}
 	}
 	for _, m := range methods {
 		n += p.seen[m]
@@ -203,6 +203,10 @@ func (p *probe) Put(ctx context.Context, req *probepb.Request) (*probepb.Reply, 
 
 func (p *probe) Write(ctx context.Context, req *probepb.Request) (*probepb.Reply, error) {
 	return p.say(ctx, "Write", req)
+}
+
+func (p *probe) Find(ctx context.Context, req *probepb.Request) (*probepb.Reply, error) {
+	return p.say(ctx, "Find", req)
 }
 
 func (p *probe) Chat(stream grpc.BidiStreamingServer[probepb.Request, probepb.Reply]) error {

@@ -10,6 +10,7 @@ package probepb
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "example.com/app/platform/balance/balancepb"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -138,18 +139,19 @@ var File_platform_rpc_internal_probepb_probe_proto protoreflect.FileDescriptor
 
 const file_platform_rpc_internal_probepb_probe_proto_rawDesc = "" +
 	"\n" +
-	")platform/rpc/internal/probepb/probe.proto\x12\bprobe.v1\x1a\x1bbuf/validate/validate.proto\"D\n" +
+	")platform/rpc/internal/probepb/probe.proto\x12\bprobe.v1\x1a\x1bbuf/validate/validate.proto\x1a(platform/balance/balancepb/balance.proto\"D\n" +
 	"\aRequest\x12%\n" +
 	"\x04text\x18\x01 \x01(\tB\x11\xbaH\x0er\f\x18\n" +
 	"2\b^[a-z]*$R\x04text\x12\x12\n" +
 	"\x04body\x18\x02 \x01(\fR\x04body\"/\n" +
 	"\x05Reply\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n" +
-	"\x04body\x18\x02 \x01(\fR\x04body2\xc5\x01\n" +
+	"\x04body\x18\x02 \x01(\fR\x04body2\xfb\x01\n" +
 	"\x05Probe\x12/\n" +
 	"\x04Read\x12\x11.probe.v1.Request\x1a\x0f.probe.v1.Reply\"\x03\x90\x02\x01\x12.\n" +
 	"\x03Put\x12\x11.probe.v1.Request\x1a\x0f.probe.v1.Reply\"\x03\x90\x02\x02\x12+\n" +
-	"\x05Write\x12\x11.probe.v1.Request\x1a\x0f.probe.v1.Reply\x12.\n" +
+	"\x05Write\x12\x11.probe.v1.Request\x1a\x0f.probe.v1.Reply\x124\n" +
+	"\x04Find\x12\x11.probe.v1.Request\x1a\x0f.probe.v1.Reply\"\b\xaa\xed\x18\x04text\x12.\n" +
 	"\x04Chat\x12\x11.probe.v1.Request\x1a\x0f.probe.v1.Reply(\x010\x01B/Z-example.com/app/platform/rpc/internal/probepbb\x06proto3"
 
 var (
@@ -173,13 +175,15 @@ var file_platform_rpc_internal_probepb_probe_proto_depIdxs = []int32{
 	0, // 0: probe.v1.Probe.Read:input_type -> probe.v1.Request
 	0, // 1: probe.v1.Probe.Put:input_type -> probe.v1.Request
 	0, // 2: probe.v1.Probe.Write:input_type -> probe.v1.Request
-	0, // 3: probe.v1.Probe.Chat:input_type -> probe.v1.Request
-	1, // 4: probe.v1.Probe.Read:output_type -> probe.v1.Reply
-	1, // 5: probe.v1.Probe.Put:output_type -> probe.v1.Reply
-	1, // 6: probe.v1.Probe.Write:output_type -> probe.v1.Reply
-	1, // 7: probe.v1.Probe.Chat:output_type -> probe.v1.Reply
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
+	0, // 3: probe.v1.Probe.Find:input_type -> probe.v1.Request
+	0, // 4: probe.v1.Probe.Chat:input_type -> probe.v1.Request
+	1, // 5: probe.v1.Probe.Read:output_type -> probe.v1.Reply
+	1, // 6: probe.v1.Probe.Put:output_type -> probe.v1.Reply
+	1, // 7: probe.v1.Probe.Write:output_type -> probe.v1.Reply
+	1, // 8: probe.v1.Probe.Find:output_type -> probe.v1.Reply
+	1, // 9: probe.v1.Probe.Chat:output_type -> probe.v1.Reply
+	5, // [5:10] is the sub-list for method output_type
+	0, // [0:5] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name

@@ -24,6 +24,7 @@ const (
 	Probe_Read_FullMethodName  = "/probe.v1.Probe/Read"
 	Probe_Put_FullMethodName   = "/probe.v1.Probe/Put"
 	Probe_Write_FullMethodName = "/probe.v1.Probe/Write"
+	Probe_Find_FullMethodName  = "/probe.v1.Probe/Find"
 	Probe_Chat_FullMethodName  = "/probe.v1.Probe/Chat"
 )
 
@@ -39,6 +40,8 @@ type ProbeClient interface {
 	Put(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Reply, error)
 	// Add something: twice is once too often.
 	Write(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Reply, error)
+	// Look for something: the same text is best looked for in the same place.
+	Find(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Reply, error)
 	// Answer each message.
 	Chat(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Request, Reply], error)
 }
@@ -81,6 +84,16 @@ func (c *probeClient) Write(ctx context.Context, in *Request, opts ...grpc.CallO
 	return out, nil
 }
 
+func (c *probeClient) Find(ctx context.Context, in *Request, opts ...grpc.CallOption) (*Reply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Reply)
+	err := c.cc.Invoke(ctx, Probe_Find_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *probeClient) Chat(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[Request, Reply], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Probe_ServiceDesc.Streams[0], Probe_Chat_FullMethodName, cOpts...)
@@ -106,6 +119,8 @@ type ProbeServer interface {
 	Put(context.Context, *Request) (*Reply, error)
 	// Add something: twice is once too often.
 	Write(context.Context, *Request) (*Reply, error)
+	// Look for something: the same text is best looked for in the same place.
+	Find(context.Context, *Request) (*Reply, error)
 	// Answer each message.
 	Chat(grpc.BidiStreamingServer[Request, Reply]) error
 	mustEmbedUnimplementedProbeServer()
@@ -126,6 +141,9 @@ func (UnimplementedProbeServer) Put(context.Context, *Request) (*Reply, error) {
 }
 func (UnimplementedProbeServer) Write(context.Context, *Request) (*Reply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Write not implemented")
+}
+func (UnimplementedProbeServer) Find(context.Context, *Request) (*Reply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Find not implemented")
 }
 func (UnimplementedProbeServer) Chat(grpc.BidiStreamingServer[Request, Reply]) error {
 	return status.Error(codes.Unimplemented, "method Chat not implemented")
@@ -205,6 +223,24 @@ func _Probe_Write_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Probe_Find_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Request)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProbeServer).Find(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Probe_Find_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProbeServer).Find(ctx, req.(*Request))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Probe_Chat_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(ProbeServer).Chat(&grpc.GenericServerStream[Request, Reply]{ServerStream: stream})
 }
@@ -230,6 +266,10 @@ var Probe_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Write",
 			Handler:    _Probe_Write_Handler,
+		},
+		{
+			MethodName: "Find",
+			Handler:    _Probe_Find_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
