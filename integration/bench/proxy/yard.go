@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A yard is where the proxies are measured: the backends, and a folder for
+// configurations.
+type yard struct {
+	plan     plan
+	dir      string
+	self     string
+	backends []string
+	running  []*exec.Cmd
+}
+
+// A subject is a proxy that is measured.
+type subject struct {
+	name    string
+	program string // looked up, or built, before args
+	missing string // the command that gets the program
+	config  string // its configuration file; empty: none
+	args    func(config, addr string) []string
+
+	addr  string
+	cmd   *exec.Cmd
+	turns []turn
+}
+
+// median is that of a figure of all turns.
+func (s *subject) median(of func(turn) float64) float64 {
+	var all []float64
+	for _, t := range s.turns {
+		all = append(all, of(t))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// newYard starts the backends.
+func newYard(ctx context.Context, p plan) (*yard, error) {
+	dir, err := os.MkdirTemp("", "proxy-bench")
+	if err != nil {
+		return nil, err
+	}
+	y := &yard{plan: p, dir: dir}
+	if y.self, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, y.self, "backends", fmt.Sprintf("%d,%d", p.backends, p.size))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	y.running = append(y.running, cmd)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		y.close()
+		return nil, fmt.Errorf("start the backends: %w", err)
+	}
+	y.backends = strings.Fields(line)
+	return y, nil
+}
+
+func (y *yard) close() {
+	for _, cmd := range y.running {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+	}
+	for _, cmd := range y.running {
+		patience := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait()
+		patience.Stop()
+	}
+	_ = os.RemoveAll(y.dir)
+}
+
+// start starts a subject, and returns when it answers.
+func (y *yard) start(s *subject) error {
+	program, err := exec.LookPath(s.program)
+	if err != nil {
+		program, err = exec.LookPath(filepath.Join("/usr/sbin", s.program))
+	}
+	if err != nil {
+		return fmt.Errorf("%s is not installed; get it with: %s", s.program, s.missing)
+	}
+	s.missing = ""
+	if s.addr, err = freeAddr(); err != nil {
+		return err
+	}
+	file := filepath.Join(y.dir, s.name+".conf")
+	text := strings.ReplaceAll(strings.ReplaceAll(s.config, "LISTEN", s.addr), "DIR", y.dir)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(y.dir, s.name+".log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	s.cmd = exec.Command(program, s.args(file, s.addr)...)
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	s.cmd.Env = append(os.Environ(), "HOME="+y.dir, "XDG_DATA_HOME="+y.dir, "XDG_CONFIG_HOME="+y.dir)
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	y.running = append(y.running, s.cmd)
+	var last error
+	for range 200 {
+		if last = ask(s.addr, y.plan.size); last == nil {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	said, _ := os.ReadFile(log.Name())
+	return fmt.Errorf("start %s: %w\n%s", s.name, last, said)
+}
+
+func freeAddr() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer ln.Close()
+	return ln.Addr().String(), nil
+}
+
+// used is the processor time of a process and of its children.
+func used(pid int) (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	rest := string(text[strings.LastIndexByte(string(text), ')')+2:])
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, errors.New("/proc/PID/stat has too few fields")
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return 0, err
+	}
+	sum := time.Duration(user+system) * time.Second / 100 // USER_HZ
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return 0, err
+	}
+	for field := range strings.FieldsSeq(string(children)) {
+		child, err := strconv.Atoi(field)
+		if err != nil {
+			return 0, err
+		}
+		more, err := used(child)
+		if err != nil {
+			return 0, err
+		}
+		sum += more
+	}
+	return sum, nil
+}
