@@ -38,6 +38,7 @@ type plan struct {
 	turn                        time.Duration
 	only                        string
 	skipMissing                 bool
+	profile                     string
 }
 
 func run(ctx context.Context, args []string) error {
@@ -55,6 +56,7 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&p.rounds, "rounds", 5, "turns of each proxy; the median counts")
 	f.DurationVar(&p.turn, "turn", 2*time.Second, "how long a turn lasts")
 	f.StringVar(&p.only, "only", "", "names of the proxies to measure, separated by commas; empty: all")
+	f.StringVar(&p.profile, "profile", "", "file for a processor profile of app, taken during its last turn")
 	f.BoolVar(&p.skipMissing, "skip-missing", false, "go on without peers that are not installed")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -85,6 +87,9 @@ func (p plan) measure(ctx context.Context) error {
 	}
 	for round := range p.rounds + 1 { // the first warms up
 		for _, s := range all {
+			if p.profile != "" && s.name == "app" && round == p.rounds {
+				go y.takeProfile(ctx)
+			}
 			t, err := y.turn(ctx, s)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)

@@ -31,6 +31,10 @@ func (y *yard) subjects() []*subject {
 		return func(config, _ string) []string { return append(before, config) }
 	}
 	ours := []string{"serve", "--role=gateway", "--registry=static", "--admin=", "--log-level=warn", "--route=/shop=shop"}
+	if y.plan.profile != "" {
+		y.admin, _ = freeAddr()
+		ours[3] = "--admin=" + y.admin
+	}
 	for _, b := range y.backends {
 		ours = append(ours, "--peer=shop="+b)
 	}

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +26,7 @@ type yard struct {
 	self     string
 	backends []string
 	running  []*exec.Cmd
+	admin    string // of app, where a profile is wanted
 }
 
 // A subject is a proxy that is measured.
@@ -129,6 +132,25 @@ func (y *yard) start(s *subject) error {
 	}
 	said, _ := os.ReadFile(log.Name())
 	return fmt.Errorf("start %s: %w\n%s", s.name, last, said)
+}
+
+// takeProfile writes a profile of app.
+func (y *yard) takeProfile(ctx context.Context) {
+	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", y.admin, max(1, int(y.plan.turn.Seconds())-1))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err == nil {
+		var res *http.Response
+		if res, err = http.DefaultClient.Do(req); err == nil {
+			defer res.Body.Close()
+			var body []byte
+			if body, err = io.ReadAll(res.Body); err == nil {
+				err = os.WriteFile(y.plan.profile, body, 0o600)
+			}
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "profile:", err)
+	}
 }
 
 func freeAddr() (string, error) {
