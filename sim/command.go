@@ -21,6 +21,7 @@ import (
 // options is what `app sim` was asked for.
 type options struct {
 	replicas, work []string
+	balance        []string
 	duration, down time.Duration
 	rate           float64
 	crash          string
@@ -69,6 +70,7 @@ or phrasebook that crashes costs calls.`,
 	f.Float64Var(&o.rate, "rate", 200, "requests per second, all users together")
 	f.StringSliceVar(&o.replicas, "replicas", nil, "instances of a role, as in greeter=5 (may be repeated)")
 	f.StringArrayVar(&o.work, "work", nil, "modelled work of a role, as in greeter=20ms,workers=8 (may be repeated)")
+	f.StringArrayVar(&o.balance, "balance", nil, "how calls are shared, as in prequal, or greeter=round_robin (may be repeated)")
 	f.StringVar(&o.crash, "crash", "greeter-1", "the instance that crashes midway, or none")
 	f.DurationVar(&o.down, "down", 2*time.Second, "how long it stays down")
 	return cmd
@@ -108,6 +110,10 @@ func (o options) simulation(all []app.Role) (*simulation, error) {
 	if err != nil {
 		return nil, err
 	}
+	shares, err := command.ParseBalance(o.balance)
+	if err != nil {
+		return nil, err
+	}
 	s := &simulation{options: o, roles: roles, ground: app.Memory(), tallies: make(map[string]*Tally)}
 	s.load = Load{Requests: LoadOf(roles), Rate: o.rate, Duration: o.duration}
 	if len(s.load.Requests) == 0 {
@@ -124,7 +130,7 @@ func (o options) simulation(all []app.Role) (*simulation, error) {
 	if o.crash != "none" && s.tallies[o.crash] == nil {
 		return nil, &command.UsageError{Err: &command.HintError{Err: fmt.Errorf("--crash: there is no instance %q", o.crash), Hint: "the instances are " + strings.Join(flat(s.hosts), ", ") + "; none crashes none"}}
 	}
-	s.fleet = NewFleet(s.ground, app.Config{Roles: roles, Version: o.version, Work: work, Observe: s.observe})
+	s.fleet = NewFleet(s.ground, app.Config{Roles: roles, Version: o.version, Work: work, Balance: shares, Observe: s.observe})
 	return s, nil
 }
 
