@@ -22,6 +22,7 @@ func main() {
 		command.Roles(services.All, version),
 		command.Ps(services.All),
 		command.Explain(services.All),
+		command.Bench(),
 		command.Version(version),
 		sim.Command(services.All, version),
 	)

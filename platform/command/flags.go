@@ -127,6 +127,24 @@ func Counts(roles, run []app.Role, whole bool, settings []string) (map[string]in
 	return counts, nil
 }
 
+// ParseLimits reads "max=64", for every role, and "greeter=off" and the like,
+// for one, by role; "" stands for all others.
+func ParseLimits(roles []app.Role, settings []string) (map[string]resilience.LimitConfig, error) {
+	limits := make(map[string]resilience.LimitConfig)
+	for _, s := range settings {
+		role, setting := "", s
+		name, rest, _ := strings.Cut(s, "=")
+		if slices.ContainsFunc(roles, func(r app.Role) bool { return r.Name == name }) {
+			role, setting = name, rest
+		}
+		var err error
+		if limits[role], err = resilience.ParseLimit(setting); err != nil {
+			return nil, usage("--limit %q: %w; a role may stand in front, as in greeter=max=64", s, err)
+		}
+	}
+	return limits, nil
+}
+
 // ParseWork reads "greeter=20ms,workers=8" and the like, by role. "all" stands
 // for every role that is not Extra.
 func ParseWork(roles []app.Role, settings []string) (map[string]resilience.Work, error) {

@@ -20,6 +20,7 @@ import (
 	"example.com/app/platform/proxy"
 	"example.com/app/platform/registry"
 	"example.com/app/platform/registry/consul"
+	"example.com/app/platform/rpc"
 	"example.com/app/platform/telemetry"
 )
 
@@ -28,6 +29,7 @@ type serving struct {
 	roles, replicas, peers, routes, work []string
 	selects, tags                        []string
 	balance, subsets, hashHeaders        []string
+	limits, methods                      []string
 	preferZone                           bool
 	registry, network                    string
 	grpc, http, admin, advertise, zone   string
@@ -55,6 +57,8 @@ func (s *serving) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.tags, "tag", nil, "a tag of the instances in the registry (may be repeated)")
 	f.StringArrayVar(&s.routes, "route", nil, "HTTP prefix that the gateway proxies to a service of the registry, as in /shop=shop (may be repeated)")
 	f.StringArrayVar(&s.work, "work", nil, "modelled work of a role: time per call, workers, waiting calls, as in greeter=20ms,workers=8 (may be repeated)")
+	f.StringArrayVar(&s.limits, "limit", nil, "calls at a time of an instance; found by itself unless said: off, or bounds as in max=64,queue=32, or for one role, as in greeter=off (may be repeated)")
+	f.StringArrayVar(&s.methods, "method", nil, "how a method is called and answered, as in /greeter.v1.Greeter/SayHello:timeout=1s,retry=off,hedge=on,priority=critical,weight=2; /greeter.v1.Greeter/ is all of a service, nothing all (may be repeated)")
 	f.DurationVar(&s.drain, "drain", 5*time.Second, "how long to answer after leaving the registry; default 0s where all is in memory")
 	f.DurationVar(&s.grace, "grace", 30*time.Second, "how long a stop may take for one instance before calls are cut")
 	f.StringVar(&s.log, "log", "auto", "log format: text, json (Elastic Common Schema); auto is text on a terminal")
@@ -94,6 +98,12 @@ func (s *serving) config(all []app.Role, version string, stderr io.Writer, drain
 	}
 	if cfg.Balance, err = s.shares(); err != nil {
 		return app.Config{}, err
+	}
+	if cfg.Limits, err = ParseLimits(all, s.limits); err != nil {
+		return app.Config{}, err
+	}
+	if cfg.Methods, err = rpc.ParseMethods(s.methods); err != nil {
+		return app.Config{}, usage("--method: %w", err)
 	}
 	if cfg.Routes, err = proxy.ParseRoutes(s.routes); err != nil {
 		return app.Config{}, usage("--route: %w", err)

@@ -17,7 +17,7 @@ func Ours(text string) Maker {
 		if err != nil {
 			panic(fmt.Sprintf("quality: %v", err)) // a slip in a program, not an input
 		}
-		e := &ours{}
+		e := &ours{seed: g.Seed}
 		e.balancer = balance.New(balance.Config{
 			Policy: p, Seed: g.Seed, Now: g.Now, Zone: balance.Zone{Own: g.Zone},
 			Ask: func(p *balance.Peer, hear func(balance.Load)) { g.Ask(number(p), hear) },
@@ -28,6 +28,7 @@ func Ours(text string) Maker {
 
 type ours struct {
 	balancer *balance.Balancer
+	seed     uint64
 	key      uint64 // each call has another one
 }
 
@@ -39,13 +40,13 @@ func (e *ours) Update(set []Instance) {
 	e.balancer.Update(ends, len(ends))
 }
 
-func (e *ours) Pick() (int, func(balance.Outcome, balance.Load)) {
+func (e *ours) Pick() (int, func(balance.Outcome, Report)) {
 	e.key++
-	f, ok := e.balancer.Pick(balance.Call{Key: balance.Combine(e.key, 1)})
+	f, ok := e.balancer.Pick(balance.Call{Key: balance.Combine(e.seed, e.key)})
 	if !ok {
 		return -1, nil
 	}
-	return number(f.Peer), func(o balance.Outcome, _ balance.Load) { f.Done(o) }
+	return number(f.Peer), func(o balance.Outcome, _ Report) { f.Done(o) }
 }
 
 func number(p *balance.Peer) int {

@@ -1,47 +1,54 @@
 package quality
 
 import (
+	"math/rand/v2"
 	"slices"
 	"time"
 )
 
-// A Scenario is a bad case. Prepare plans what happens in it.
+// A Scenario is a bad case.
 type Scenario struct {
 	Name, Doc string
 	Shares    bool // the share of the bad instance is what counts
 	Losses    bool // lost calls are
 
 	poisson bool
-	zone    string // the client's
+	zone    string // the clients'
+	clients int    // 0 means 1
 	calls   func(n int) int
-	rate    func(r *run, now time.Duration) float64 // calls per second
-	prepare func(r *run)
+	rate    func(n int, now time.Duration) float64 // calls per second
+	found   func(r *run)                           // what is so before the scenario begins; nil: instances take 10 ms
+	prepare func(r *run)                           // what happens in it
 }
 
 func always(n int) func(int) int { return func(int) int { return n } }
 
+func times(perInstance int) func(int) int { return func(n int) int { return perInstance * n } }
+
 // steady is 200 calls a second, whoever answers.
-func steady(*run, time.Duration) float64 { return 200 }
+func steady(int, time.Duration) float64 { return 200 }
 
 // each is so many calls a second for each instance.
-func each(perInstance float64) func(*run, time.Duration) float64 {
-	return func(r *run, _ time.Duration) float64 { return perInstance * float64(len(r.models)) }
+func each(perInstance float64) func(int, time.Duration) float64 {
+	return func(n int, _ time.Duration) float64 { return perInstance * float64(n) }
 }
 
-// worse makes instance 0 bad.
+// worse makes the first instance bad.
 func (r *run) worse(change func(*model)) {
-	r.bad, r.everBad = true, true
-	change(r.models[0])
+	r.bad = func(i int) bool { return i == 0 }
+	r.models[0].change(change)
 }
 
 func slow(m *model) { m.work = time.Second }
 
-// limited gives all instances two workers, whose work varies.
-func (r *run) limited() {
+// limited gives all instances two processors, and calls that take more or less.
+func limited(r *run) {
 	for _, m := range r.models {
-		m.workers, m.spread = 2, true
+		m.processors, m.granted, m.spread = 2, 2, (*rand.Rand).ExpFloat64
 	}
 }
+
+func nothing(*run) {}
 
 // Scenarios are the bad cases, in the order of the table.
 func Scenarios() []Scenario {
@@ -58,18 +65,20 @@ func Scenarios() []Scenario {
 			prepare: correlated},
 		{Name: "hang", Doc: "one instance stops answering after 2 s", Losses: true, calls: always(2000), rate: steady,
 			prepare: func(r *run) {
-				r.loop.after(2*time.Second, func() { r.worse(func(m *model) { m.silent = true }) })
+				r.after(2*time.Second, func() { r.worse(func(m *model) { m.silent = true }) })
 			}},
-		{Name: "zone loss", Doc: "after 5 s the client's zone stops answering; the registry notices 3 s later", Losses: true, zone: "near",
-			calls: always(2000), rate: steady, prepare: zoneLoss},
+		{Name: "zone hangs", Doc: "after 5 s the client's zone stops answering; the registry notices 3 s later", Losses: true, zone: "near",
+			calls: always(2000), rate: steady, found: zones, prepare: zoneLoss(func(m *model) { m.silent = true })},
+		{Name: "zone refuses", Doc: "after 5 s the client's zone refuses connections; the registry notices 3 s later", Losses: true, zone: "near",
+			calls: always(2000), rate: steady, found: zones, prepare: zoneLoss(func(m *model) { m.refuses = true })},
 		{Name: "mixed", Doc: "every second instance is three times slower, at half of the capacity", poisson: true,
-			calls: func(n int) int { return 1000 * n }, rate: each(66), prepare: mixed},
+			calls: times(1000), rate: each(66), found: mixed, prepare: func(r *run) { r.bad = odd }},
 		{Name: "busy", Doc: "equal instances, at 85 % of the capacity", poisson: true,
-			calls: func(n int) int { return 1000 * n }, rate: each(170), prepare: (*run).limited},
-		{Name: "new instance", Doc: "one joins after 5 s, ten times slower for its first 2 s", poisson: true,
-			calls: func(n int) int { return 1000 * n }, rate: each(100), prepare: newcomer},
+			calls: times(1000), rate: each(170), found: limited, prepare: nothing},
+		{Name: "new instance", Doc: "one joins after 5 s, ten times slower for its first 2 s; its share of its first second", poisson: true,
+			calls: times(1000), rate: each(75), found: newcomer, prepare: joins},
 		{Name: "flash crowd", Doc: "five times the calls within a second, up to 90 % of the capacity", poisson: true,
-			calls: func(n int) int { return 1000 * n }, rate: crowd, prepare: (*run).limited},
+			calls: times(1000), rate: crowd, found: limited, prepare: nothing},
 	}
 }
 
@@ -79,82 +88,87 @@ func churn(r *run) {
 	without := r.listed
 	with := append(slices.Clone(without), Instance{Number: len(r.models)})
 	r.models = append(r.models, newModel(r.loop, r.rand))
-	there := false
-	var flip func()
-	flip = func() {
-		if r.result.Calls >= r.calls {
-			return
-		}
-		if there = !there; there {
-			r.list(with)
-		} else {
-			r.list(without)
-		}
-		r.loop.after(250*time.Millisecond, flip)
+	for i := 1; i <= 40; i++ {
+		r.after(time.Duration(i)*250*time.Millisecond, func() {
+			if i%2 == 1 {
+				r.update(with)
+			} else {
+				r.update(without)
+			}
+		})
 	}
-	r.loop.after(250*time.Millisecond, flip)
 }
 
 func correlated(r *run) {
-	r.loop.after(2*time.Second, func() {
+	r.after(2*time.Second, func() {
 		for _, m := range r.models {
-			m.work *= 5
+			m.change(func(m *model) { m.work *= 5 })
 		}
 	})
-	r.loop.after(4*time.Second, func() {
+	r.after(4*time.Second, func() {
 		for _, m := range r.models {
-			m.work /= 5
+			m.change(func(m *model) { m.work /= 5 })
 		}
 		r.worse(slow)
 	})
 }
 
-// zoneLoss has every second instance in the client's zone.
-func zoneLoss(r *run) {
-	var far []Instance
+// zones has every second instance in the client's zone.
+func zones(r *run) {
 	for i := range r.listed {
-		if i%2 == 0 {
-			r.listed[i].Zone = "near"
-		} else {
-			r.listed[i].Zone = "far"
-			far = append(far, r.listed[i])
-		}
+		r.listed[i].Zone = [...]string{"near", "far"}[i%2]
 	}
-	r.loop.after(5*time.Second, func() {
-		for i, m := range r.models {
-			m.silent = i%2 == 0
-		}
-	})
-	r.loop.after(8*time.Second, func() { r.list(far) })
 }
 
+func zoneLoss(change func(*model)) func(*run) {
+	return func(r *run) {
+		r.after(5*time.Second, func() {
+			for i, m := range r.models {
+				if !odd(i) {
+					m.change(change)
+				}
+			}
+			r.bad = func(i int) bool { return !odd(i) }
+		})
+		r.after(8*time.Second, func() {
+			r.update(slices.DeleteFunc(slices.Clone(r.listed), func(in Instance) bool { return in.Zone == "near" }))
+		})
+	}
+}
+
+func odd(i int) bool { return i%2 == 1 }
+
 func mixed(r *run) {
-	r.limited()
+	limited(r)
 	for i, m := range r.models {
-		if i%2 == 1 {
+		if odd(i) {
 			m.work *= 3
 		}
 	}
 }
 
+// newcomer leaves the last instance out at first.
 func newcomer(r *run) {
-	r.limited()
-	all := r.listed
-	last := r.models[len(r.models)-1]
-	if len(all) > 1 {
-		r.listed = all[:len(all)-1]
-	}
-	usual := last.work
-	r.loop.after(5*time.Second, func() {
-		last.work = 10 * usual
-		r.list(all)
+	limited(r)
+	r.listed = r.listed[:max(1, len(r.listed)-1)]
+}
+
+func joins(r *run) {
+	last := len(r.models) - 1
+	m := r.models[last]
+	was := m.work
+	r.after(5*time.Second, func() {
+		m.work = 10 * was
+		r.update(append(slices.Clone(r.listed), Instance{Number: last}))
+		r.bad = func(i int) bool { return i == last }
 	})
-	r.loop.after(7*time.Second, func() { last.work = usual })
+	r.after(6*time.Second, func() { r.bad = nil })
+	r.after(7*time.Second, func() { m.work = was })
 }
 
 // crowd is 36 calls a second for each instance, and 180 from the third second
 // on.
-func crowd(r *run, now time.Duration) float64 {
+func crowd(n int, now time.Duration) float64 {
 	grown := min(max(0, float64(now-2*time.Second)/float64(time.Second)), 1)
-	return (36 + 144*grown) * float64(len(r.models))
+	return (36 + 144*grown) * float64(n)
 }
