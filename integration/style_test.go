@@ -24,7 +24,7 @@ func packageNames(t *tree) []string {
 			continue
 		}
 		seen[s.dir+" "+name] = true
-		if base := path.Base(s.dir); s.dir != "." && name != base {
+		if base := path.Base(s.dir); name != "main" && name != base {
 			all.add("%s: package %s is in the folder %s: give both the same name.", s.path, name, base)
 		} else if slices.Contains(refused, name) {
 			all.add("%s: package %s says nothing: name it after what it gives, a plain noun.", s.path, name)
