@@ -1,8 +1,8 @@
 package quality
 
 import (
+	"cmp"
 	"context"
-	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -14,16 +14,17 @@ type Bench struct {
 	Scenarios []Scenario // nil means all
 	Sizes     []int      // numbers of instances; nil means 2, 3, 10 and 100
 	Ramp      int        // instances in the ramp; 0 means 100, below 0: there is none
+	AtOnce    int        // runs at a time; 0 means 4
 }
 
-// Run runs it, on all processors. Results are in order: by entrant, scenario
+// Run runs it. Results are in order: by entrant, scenario
 // and number of instances, and at last the ramp.
 func (b Bench) Run(ctx context.Context) ([]Result, error) {
 	jobs := b.jobs()
 	results := make([][]Result, len(jobs))
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
+	for range cmp.Or(b.AtOnce, 4) {
 		workers.Go(func() {
 			for ctx.Err() == nil {
 				i := int(next.Add(1)) - 1
