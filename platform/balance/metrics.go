@@ -63,12 +63,12 @@ func (c Collector) Collect(out chan<- prometheus.Metric) {
 		for _, m := range all {
 			out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.read(r), r.Role)
 		}
-		count := map[State]int{StateFit: 0, StateNew: 0, StateEjected: 0, StateTrial: 0, StateSpared: 0}
+		count := make(map[State]int)
 		for _, p := range r.Peers {
 			count[p.State]++
 		}
-		for state, n := range count {
-			out <- prometheus.MustNewConstMetric(states(), prometheus.GaugeValue, float64(n), r.Role, string(state))
+		for _, state := range []State{StateFit, StateNew, StateEjected, StateTrial, StateSpared} { // 0 too, lest a line ends
+			out <- prometheus.MustNewConstMetric(states(), prometheus.GaugeValue, float64(count[state]), r.Role, string(state))
 		}
 	}
 }

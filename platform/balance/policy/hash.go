@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"cmp"
 	"math"
-	"math/bits"
 	"slices"
 	"sync/atomic"
 
@@ -18,19 +16,21 @@ type HashConfig struct {
 	// there is no bound.
 	Bound float64
 
-	// Size is the number of points on the ring for each instance of weight 1, 0
-	// means 160; or the entries of Maglev's table, which should be a prime and a
-	// hundred times the instances, 0 means 65537.
+	// Size is the number of points on the ring of the heaviest instance, 0 means
+	// 160; or the entries of Maglev's table, which should be a prime and a hundred
+	// times the instances, 0 means 65537.
 	Size int
 }
 
-// fits reports whether one more call keeps a peer within its bound.
+// fits reports whether one more call keeps a peer within its bound. The average
+// is over all calls of the client, also those that are on their way to instances
+// which get no more: counting the others for each pick would take too long.
 func (c HashConfig) fits(p *balance.Peer, s *balance.Set, weights float64) bool {
 	if c.Bound <= 1 {
 		return true
 	}
 	share := float64(s.InFlight()+1) * p.Weight() / weights
-	return float64(p.InFlight()+1) <= math.Ceil(c.Bound*share)
+	return float64(p.InFlight()+1) <= math.Ceil(c.Bound*share-1e-9)
 }
 
 // Why a hash policy picks whom it picks.
@@ -57,144 +57,51 @@ func (c HashConfig) spread(s *balance.Set, weights float64, at, n int, whose fun
 	return balance.Choice{Peer: home, Why: whyKey}
 }
 
-func sum(s *balance.Set) (weights float64) {
+// A made is what was computed from a set: a T, for its peers and their weights.
+type made[T any] struct {
+	set     *balance.Set
+	weights []float64
+	sum     float64
+	of      T
+}
+
+// sets is how many sets a policy may be asked for by turns: with zones there is
+// the own one, the others, and all.
+const sets = 3
+
+// A cache keeps what was computed from the last few sets. It takes no lock: who
+// computes the same at the same time comes to the same.
+type cache[T any] struct {
+	slots [sets]atomic.Pointer[made[T]]
+	next  atomic.Uint32
+}
+
+// get is what make makes of the set, now or before.
+func (c *cache[T]) get(s *balance.Set, make func(s *balance.Set, weights []float64) T) *made[T] {
+	for i := range c.slots {
+		if m := c.slots[i].Load(); m != nil && m.set == s {
+			return m
+		}
+	}
+	return c.add(s, make)
+}
+
+// add computes it, unless the set is another one for the same peers, as it is
+// after each review.
+func (c *cache[T]) add(s *balance.Set, make func(s *balance.Set, weights []float64) T) *made[T] {
+	m := &made[T]{set: s, weights: slices.Grow([]float64(nil), len(s.Peers))}
 	for _, p := range s.Peers {
-		weights += p.Weight()
+		m.weights = append(m.weights, p.Weight())
+		m.sum += p.Weight()
 	}
-	return weights
-}
-
-// RingHash sends calls with one key to one instance, as long as it is there: when
-// one of n instances comes or goes, about one key in n moves (consistent hashing,
-// Karger et al. 1997; gRFC A42). Calls without a key go where PeakEWMA sends
-// them.
-type RingHash struct {
-	config HashConfig
-	ring   atomic.Pointer[ring]
-}
-
-// NewRingHash returns a RingHash.
-func NewRingHash(c HashConfig) *RingHash {
-	c.Bound, c.Size = cmp.Or(c.Bound, 1.25), cmp.Or(c.Size, 160)
-	return &RingHash{config: c}
-}
-
-type ring struct {
-	set     *balance.Set
-	points  []point
-	first   []int32 // by the highest bits of a hash: the first point that has them, or more
-	shift   int     // how far to shift a hash, to have its highest bits
-	weights float64
-}
-
-// find is the first point at or after a key.
-func (r *ring) find(key uint64) int {
-	at := int(r.first[key>>r.shift])
-	for at < len(r.points) && r.points[at].hash < key {
-		at++
-	}
-	return at % len(r.points)
-}
-
-type point struct {
-	hash uint64
-	peer int
-}
-
-// Pick finds the first point at or after the call's key.
-func (h *RingHash) Pick(c balance.Call, s *balance.Set) balance.Choice {
-	if c.Key == 0 {
-		return PeakEWMA{}.Pick(c, s)
-	}
-	r := h.ring.Load()
-	if r == nil || r.set != s {
-		r = newRing(h.config, s)
-		h.ring.Store(r)
-	}
-	return h.config.spread(s, r.weights, r.find(c.Key), len(r.points), func(i int) int { return r.points[i].peer })
-}
-
-func newRing(c HashConfig, s *balance.Set) *ring {
-	r := &ring{set: s, weights: sum(s)}
-	for i, p := range s.Peers {
-		id := balance.Hash(p.ID())
-		for k := range c.Size * int(p.Weight()) {
-			r.points = append(r.points, point{balance.Combine(id, uint64(k)), i})
+	for i := range c.slots {
+		if old := c.slots[i].Load(); old != nil && slices.Equal(old.set.Peers, s.Peers) && slices.Equal(old.weights, m.weights) {
+			m.of = old.of
+			c.slots[i].Store(m)
+			return m
 		}
 	}
-	slices.SortFunc(r.points, func(a, b point) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.peer, b.peer)) })
-	r.shift = 64 - bits.Len(uint(len(r.points)))
-	r.first = make([]int32, 1<<(64-r.shift))
-	at := 0
-	for i := range r.first {
-		for at < len(r.points) && r.points[at].hash>>r.shift < uint64(i) {
-			at++
-		}
-		r.first[i] = int32(at)
-	}
-	return r
-}
-
-// Maglev sends calls with one key to one instance by a table look-up, and spreads
-// keys more evenly than a ring; a few more of them move when instances come or go
-// (Eisenbud et al., NSDI 2016). Calls without a key go where PeakEWMA sends them.
-type Maglev struct {
-	config HashConfig
-	table  atomic.Pointer[maglev]
-}
-
-// NewMaglev returns a Maglev.
-func NewMaglev(c HashConfig) *Maglev {
-	c.Bound, c.Size = cmp.Or(c.Bound, 1.25), cmp.Or(c.Size, 65537)
-	return &Maglev{config: c}
-}
-
-type maglev struct {
-	set     *balance.Set
-	peers   []int32
-	weights float64
-}
-
-// Pick looks the call's key up.
-func (m *Maglev) Pick(c balance.Call, s *balance.Set) balance.Choice {
-	if c.Key == 0 {
-		return PeakEWMA{}.Pick(c, s)
-	}
-	t := m.table.Load()
-	if t == nil || t.set != s {
-		t = newMaglev(m.config, s)
-		m.table.Store(t)
-	}
-	n := len(t.peers)
-	return m.config.spread(s, t.weights, int(c.Key%uint64(n)), n, func(i int) int { return int(t.peers[i]) })
-}
-
-// newMaglev lets each peer in turn take the next free slot of its own
-// permutation of the table, as often as its weight says.
-func newMaglev(c HashConfig, s *balance.Set) *maglev {
-	size := uint64(max(c.Size, len(s.Peers)))
-	t := &maglev{set: s, peers: make([]int32, size), weights: sum(s)}
-	for i := range t.peers {
-		t.peers[i] = -1
-	}
-	next, skip := make([]uint64, len(s.Peers)), make([]uint64, len(s.Peers))
-	for i, p := range s.Peers {
-		id := balance.Hash(p.ID())
-		next[i], skip[i] = id%size, balance.Combine(id, 1)%max(size-1, 1)+1
-	}
-	for filled := uint64(0); ; {
-		for i, p := range s.Peers {
-			for range int(p.Weight()) {
-				for tried := uint64(0); t.peers[next[i]] >= 0; tried++ {
-					if next[i] = (next[i] + skip[i]) % size; tried > size {
-						skip[i] = 1 // the table's size is no prime, and the permutation not whole
-					}
-				}
-				t.peers[next[i]] = int32(i)
-				if filled++; filled == size {
-					return t
-				}
-			}
-		}
-	}
+	m.of = make(s, m.weights)
+	c.slots[(c.next.Add(1)-1)%sets].Store(m)
+	return m
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -113,40 +114,35 @@ func or(text, otherwise string) string {
 }
 
 // text is a policy's text, without the parameters that are as usual.
-func text(name string, values ...string) string {
-	var said []string
-	for i := 0; i < len(values); i += 2 {
-		if values[i+1] != "" {
-			said = append(said, values[i]+"="+values[i+1])
-		}
-	}
+func text(name string, parameters ...string) string {
+	said := slices.DeleteFunc(parameters, func(p string) bool { return p == "" })
 	if len(said) == 0 {
 		return name
 	}
 	return name + ":" + strings.Join(said, ",")
 }
 
-// unless is a number's text, or none where it is the usual one.
-func unless(x, usual float64) string {
+// unless is a parameter's text, or none where it is the usual one.
+func unless(name string, x, usual float64) string {
 	if x == usual {
 		return ""
 	}
-	return strconv.FormatFloat(x, 'g', -1, 64)
+	return name + "=" + strconv.FormatFloat(x, 'g', -1, 64)
 }
 
 // String is "prequal", with its parameters.
 func (q *Prequal) String() string {
 	c := q.config
-	return text("prequal", "probes", unless(c.Probes, 3), "quantile", unless(c.Quantile, 0.84), "pool", unless(float64(c.Pool), maxPool),
-		"remove", unless(c.Remove, 1), "rate", unless(c.Rate, 1000))
+	return text("prequal", unless("probes", c.Probes, 3), unless("quantile", c.Quantile, 0.84), unless("pool", float64(c.Pool), maxPool),
+		unless("remove", c.Remove, 1), unless("rate", c.Rate, 1000))
 }
 
 // String is "ring_hash", with its parameters.
 func (h *RingHash) String() string {
-	return text("ring_hash", "bound", unless(h.config.Bound, 1.25), "size", unless(float64(h.config.Size), 160))
+	return text("ring_hash", unless("bound", h.config.Bound, 1.25), unless("size", float64(h.config.Size), 160))
 }
 
 // String is "maglev", with its parameters.
 func (m *Maglev) String() string {
-	return text("maglev", "bound", unless(m.config.Bound, 1.25), "size", unless(float64(m.config.Size), 65537))
+	return text("maglev", unless("bound", m.config.Bound, 1.25), unless("size", float64(m.config.Size), 65537))
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math"
 	"slices"
 
 	"example.com/app/platform/balance"
@@ -34,19 +35,26 @@ func (PeakEWMA) Pick(c balance.Call, s *balance.Set) balance.Choice {
 			best = i
 		}
 	}
-	turn, over := best, -1
+	turn := best
+	var over *balance.Peer
+	overCost := math.Inf(1)
 	for i, p := range peers {
-		if i != best && (over < 0 || cost[i] < cost[over]) {
-			over = i
+		if i != best && cost[i] < overCost {
+			over, overCost = p, cost[i]
 		}
-		if cost[i] <= alike*cost[best] && p.InFlight() <= peers[best].InFlight() && p.Picked() < peers[turn].Picked() {
+		if cost[i] <= alike*cost[best] && emptier(p, peers[best]) && p.Picked() < peers[turn].Picked() {
 			turn = i
 		}
 	}
 	if turn != best {
 		return balance.Choice{Peer: peers[turn], Over: peers[best], Score: cost[turn], OverThan: cost[best], Why: "costs about the same, and waited longer"}
 	}
-	return balance.Choice{Peer: peers[best], Over: peers[over], Score: cost[best], OverThan: cost[over], Why: "lower cost"}
+	return balance.Choice{Peer: peers[best], Over: over, Score: cost[best], OverThan: overCost, Why: "lower cost"}
+}
+
+// emptier reports whether p has no more calls in flight than q, by weight.
+func emptier(p, q *balance.Peer) bool {
+	return float64(p.InFlight())*q.Weight() <= float64(q.InFlight())*p.Weight()
 }
 
 // some are the peers of a set where they are few, and different ones at random
