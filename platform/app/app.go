@@ -89,7 +89,8 @@ func (e *Env) Dial(role string) (*grpc.ClientConn, error) { return e.clients.dia
 
 // Balancer returns what shares the instance's calls to a service among the
 // service's instances, the same one each time, for who calls it by other means
-// than Dial. It is closed after the instance's last call.
+// than Dial, and not by Dial as well: one balancer hears of one kind of
+// connection. It is closed after the instance's last call.
 func (e *Env) Balancer(service string) *balance.Balancer {
 	b, err := e.clients.balancers.of(service)
 	if err != nil {
@@ -97,6 +98,10 @@ func (e *Env) Balancer(service string) *balance.Balancer {
 	}
 	return b
 }
+
+// HashHeader is the header whose value keeps calls to a service together, where
+// its balancer hashes; empty: none. Dial heeds it by itself.
+func (e *Env) HashHeader(service string) string { return e.clients.balance(service).Header }
 
 // A Fabric is the ground a system stands on. Each host has its own view of it,
 // so that faults can fall between one pair of hosts and spare another. Host

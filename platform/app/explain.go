@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -38,7 +39,7 @@ func (n *Node) picks(role string) []Picks {
 // balance says how calls are shared.
 func (a *admin) balance(w http.ResponseWriter, r *http.Request) {
 	all := a.node.picks(r.URL.Query().Get("role"))
-	if r.URL.Query().Get("format") == "json" {
+	if r.URL.Query().Get("format") == "json" || strings.Contains(r.Header.Get("Accept"), "application/json") {
 		body, err := json.MarshalIndent(all, "", "  ")
 		if err != nil {
 			plain(w, http.StatusInternalServerError, err.Error())
@@ -108,17 +109,18 @@ func (p Picks) last() string {
 	case l.Over == "":
 		return fmt.Sprintf("The last call went to %s, %v ago: %s.", l.Instance, round(l.Ago), l.Why)
 	default:
-		return fmt.Sprintf("The last call went to %s rather than %s, %v ago: %s (%s against %s).",
-			l.Instance, l.Over, round(l.Ago), l.Why, score(l.Score), score(l.OverThan))
+		return fmt.Sprintf("The last call went to %s rather than %s, %v ago: %s (%s).",
+			l.Instance, l.Over, round(l.Ago), l.Why, scores(l.Score, l.OverThan))
 	}
 }
 
-// score prints a policy's score: those in the millions are nanoseconds.
-func score(x float64) string {
-	if x >= float64(10*time.Microsecond) {
-		x /= float64(time.Millisecond)
+// scores prints two scores of a policy, both in one unit. Policies that go by
+// time count nanoseconds; what others count stays far below.
+func scores(x, y float64) string {
+	if max(x, y) >= float64(10*time.Microsecond) {
+		return fmt.Sprintf("%.3g ms against %.3g", x/float64(time.Millisecond), y/float64(time.Millisecond))
 	}
-	return fmt.Sprintf("%.3g", x)
+	return fmt.Sprintf("%.3g against %.3g", x, y)
 }
 
 // round keeps about three digits.

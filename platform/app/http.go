@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 
+	"example.com/app/platform/balance"
+	"example.com/app/platform/resilience"
 	"example.com/app/platform/rpc"
 	"example.com/app/platform/transcode"
 )
@@ -51,7 +53,7 @@ func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
 		Buckets: prometheus.DefBuckets,
 	}, []string{"code"})
 	in.env.Metrics.MustRegister(seconds)
-	workers, observe := in.workers(), in.node.cfg.Observe
+	workers, limiter, observe := in.workers(), in.limiter(), in.node.cfg.Observe
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		s.inFlight.Add(1)
@@ -70,11 +72,24 @@ func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
 			in.env.Log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method),
 				slog.String("path", r.URL.Path), slog.Int("status", answer.code), slog.Duration("took", took))
 		}()
-		if err := workers.Do(r.Context(), func() error { handler.ServeHTTP(answer, r); return nil }); err != nil {
+		place, err := limiter.Acquire(r.Context(), resilience.Ask{Client: caller(r)})
+		if err == nil {
+			answer.limited(place)
+			defer answer.leave()
+			err = workers.Do(r.Context(), func() error { handler.ServeHTTP(answer, r); return nil })
+		}
+		if err != nil {
 			transcode.WriteError(answer, r, err)
 		}
 		answer.wrote(http.StatusOK) // what net/http sends for a handler that says nothing
 	})
+}
+
+// caller is a hash of who sent a request: its address, without the port, which
+// is another one for each connection that a browser opens.
+func caller(r *http.Request) uint64 {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return balance.Hash(host)
 }
 
 // Serve answers requests on ln until Stop.
@@ -125,17 +140,42 @@ func (s *httpServer) idle(ctx context.Context) bool {
 	return true
 }
 
-// A recorder remembers the status of an answer.
+// A recorder remembers the status of an answer, and gives its place back.
 type recorder struct {
 	http.ResponseWriter
 	code    int
 	written bool
+	place   resilience.Permit
+	end     resilience.End
+}
+
+// limited notes the place that the request has.
+func (r *recorder) limited(place resilience.Permit) { r.place = place }
+
+// lasting gives the place back before the end of an answer that lasts as long
+// as its reader likes: a stream, a websocket. It says nothing of the load.
+func (r *recorder) lasting() {
+	r.end = resilience.Failed
+	r.leave()
+}
+
+// leave gives the place back, once.
+func (r *recorder) leave() {
+	place := r.place
+	r.place = resilience.Permit{}
+	if r.code >= http.StatusInternalServerError {
+		r.end = resilience.Failed
+	}
+	place.Release(r.end)
 }
 
 // wrote notes a status, unless one was written before.
 func (r *recorder) wrote(code int) {
 	if !r.written && (code >= 200 || code == http.StatusSwitchingProtocols) {
 		r.code, r.written = code, true
+		if code == http.StatusSwitchingProtocols {
+			r.lasting()
+		}
 	}
 }
 
@@ -155,6 +195,7 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // Flush is for those that ask for http.Flusher by itself.
 func (r *recorder) Flush() {
 	r.wrote(http.StatusOK)
+	r.lasting()
 	_ = http.NewResponseController(r.ResponseWriter).Flush()
 }
 

@@ -52,9 +52,11 @@ type Config struct {
 	WaitNeeds time.Duration // for dialled roles to be there, before serving without; 0 means 10 s
 	WaitSeen  time.Duration // to be seen in the registry, before it counts as started; 0 means 2 s
 
-	Routes  []proxy.Route              // HTTP prefixes of services of the registry
-	Work    map[string]resilience.Work // modelled work, by role
-	Observe func(Call)                 // hears of every call that ended; nil: nobody listens
+	Routes  []proxy.Route                     // HTTP prefixes of services of the registry
+	Work    map[string]resilience.Work        // modelled work, by role
+	Limits  map[string]resilience.LimitConfig // calls at a time of an instance, by role; "" says it for all others
+	Methods rpc.Methods                       // how single methods are called and answered
+	Observe func(Call)                        // hears of every call that ended; nil: nobody listens
 
 	Log     *slog.Logger         // nil: nothing is logged
 	Metrics *prometheus.Registry // nil: a new one

@@ -23,7 +23,8 @@ import (
 func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) *Env {
 	metrics := prometheus.WrapRegistererWith(prometheus.Labels{"role": in.role.Name, "host": in.host}, n.cfg.Metrics)
 	calls := grpcprom.NewClientMetrics(grpcprom.WithClientHandlingTimeHistogram())
-	metrics.MustRegister(calls) // fails only for two instances of one name, which New does not make
+	copies := rpc.NewHedgeMetrics()
+	metrics.MustRegister(calls, copies) // fails only for two instances of one name, which New does not make
 	id := in.id()
 	in.registry = registry.Track(reg)
 	reg = view{in.registry, n, in.host + "." + n.cfg.Name}
@@ -43,7 +44,7 @@ func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) 
 		Registry: reg, Network: net,
 		Roles: n.cfg.Roles, Routes: n.cfg.Routes,
 		clients: &clients{
-			cfg:       rpc.ClientConfig{Registry: reg, Network: net, Metrics: calls},
+			cfg:       rpc.ClientConfig{Registry: reg, Network: net, Metrics: calls, HedgeMetrics: copies, Methods: n.cfg.Methods},
 			balance:   n.cfg.balance,
 			balancers: in.balancers,
 		},
@@ -87,6 +88,8 @@ func (in *instance) newRPCServer() *rpc.Server {
 		Log:     in.env.Log,
 		Metrics: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram()),
 		Workers: in.workers(),
+		Limiter: in.limiter(),
+		Methods: in.node.cfg.Methods,
 	}
 	in.env.Metrics.MustRegister(cfg.Metrics)
 	if observe := in.node.cfg.Observe; observe != nil {
@@ -99,6 +102,18 @@ func (in *instance) newRPCServer() *rpc.Server {
 
 func (in *instance) workers() *resilience.Workers {
 	return resilience.NewWorkers(in.node.cfg.Work[in.role.Name])
+}
+
+// limiter bounds the calls of the instance, and of no other: a role that is
+// flooded must not starve its neighbours.
+func (in *instance) limiter() *resilience.Limiter {
+	cfg, ok := in.node.cfg.Limits[in.role.Name]
+	if !ok {
+		cfg = in.node.cfg.Limits[""]
+	}
+	l := resilience.NewLimiter(cfg)
+	in.env.Metrics.MustRegister(l)
+	return l
 }
 
 // describe fills in what the registry will say of the instance.

@@ -47,6 +47,9 @@ func (s *serving) shares() (map[string]app.Balance, error) {
 	for _, text := range s.hashHeaders {
 		if err := choose(chosen, text, func(b *app.Balance, value string) error {
 			b.Header = strings.ToLower(value)
+			if b.Header == "" || strings.Trim(b.Header, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
+				return usage("--hash-header %q: want the name of a header, or role=name, as in greeter=x-user", text)
+			}
 			return nil
 		}); err != nil {
 			return nil, err

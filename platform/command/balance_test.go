@@ -29,6 +29,9 @@ func TestPoliciesThatDoNotExistAreRefused(t *testing.T) {
 		`--balance "greeter=fastest": there is no balancing policy "fastest"`:    {balance: []string{"greeter=fastest"}},
 		`--subset "x": want a number, or role=number, as in greeter=10`:          {subsets: []string{"x"}},
 		`--subset "greeter=-1": want a number, or role=number, as in greeter=10`: {subsets: []string{"greeter=-1"}},
+		`--subset "greeter=": want a number, or role=number, as in greeter=10`:   {subsets: []string{"greeter="}},
+		`--hash-header "greeter=": want the name of a header, or role=name`:      {hashHeaders: []string{"greeter="}},
+		`--hash-header "x user": want the name of a header, or role=name`:        {hashHeaders: []string{"x user"}},
 	} {
 		_, err := s.shares()
 		require.ErrorContains(t, err, text)

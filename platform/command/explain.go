@@ -60,6 +60,9 @@ its admin port, for all roles.`,
 			if err != nil {
 				return err
 			}
+			if len(picks) == 0 {
+				return nobodyCalls(all, args[0], admin)
+			}
 			return printPicks(cmd.OutOrStdout(), format, picks)
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -97,10 +100,17 @@ func askPicks(ctx context.Context, admin, role string) ([]app.Picks, error) {
 	if err := json.NewDecoder(io.LimitReader(res.Body, 16<<20)).Decode(&picks); err != nil {
 		return nil, fmt.Errorf("ask %s: %w", admin, err)
 	}
-	if len(picks) == 0 {
-		return nil, &HintError{fmt.Errorf("nobody in the process at %s calls %q", admin, role), "ask the process of a caller; `app roles` tells who calls whom"}
-	}
 	return picks, nil
+}
+
+// nobodyCalls is the error for a role that does not exist, or that others call.
+func nobodyCalls(all []app.Role, role, admin string) error {
+	err := fmt.Errorf("nobody in the process at %s calls %q", admin, role)
+	roles := names(all)
+	if near, ok := nearest(roles, role); ok && near != role {
+		return &HintError{err, fmt.Sprintf("did you mean %s? `app roles` lists them all", near)}
+	}
+	return &HintError{err, "ask the process of a caller; `app roles` tells who calls whom"}
 }
 
 func printPicks(w io.Writer, format string, picks []app.Picks) error {

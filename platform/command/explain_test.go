@@ -43,7 +43,7 @@ func TestExplainTellsWhatEachInstanceIsTakenFor(t *testing.T) {
 INSTANCE   ADDRESS         ZONE  STATE                              WEIGHT  IN FLIGHT  LATENCY  SUCCESS  COST  CALLS  FAILURES
 greeter-1  10.0.0.7:50051  eu    fit                                1       3          12.3ms   100.0%   12.3  100    0
 greeter-2  10.0.0.8:50051  -     ejected: success rate, 3.21s more  0.25    0          0s       50.0%    0     10     5
-The last call went to greeter-1 rather than greeter-2, 12.3ms ago: lower cost (1.23 against 20).
+The last call went to greeter-1 rather than greeter-2, 12.3ms ago: lower cost (1.23 ms against 20).
 `, text)
 	text, err = explained(t, http.StatusOK, report, "-o", "json")
 	require.NoError(t, err)
@@ -57,6 +57,10 @@ func TestExplainSaysWhatIsMissing(t *testing.T) {
 	_, err := explained(t, http.StatusOK, `[]`)
 	require.ErrorContains(t, err, `calls "greeter"`)
 	require.ErrorAs(t, err, new(*HintError))
+	require.Equal(t, "ask the process of a caller; `app roles` tells who calls whom", hintOf(err))
+	require.Equal(t, "did you mean greeter? `app roles` lists them all", hintOf(nobodyCalls(system(), "greter", "")))
+	require.Contains(t, hintOf(nobodyCalls(system(), "greeter", "")), "ask the process of a caller")
+	require.Contains(t, hintOf(nobodyCalls(system(), "shop", "")), "ask the process of a caller")
 	_, err = explained(t, http.StatusNotFound, ``)
 	require.ErrorContains(t, err, "404 Not Found")
 	_, err = explained(t, http.StatusOK, `{`)

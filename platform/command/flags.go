@@ -67,16 +67,20 @@ func Pick(roles []app.Role, names []string) ([]app.Role, error) {
 }
 
 func unknownRole(roles []app.Role, name string) error {
-	names := []string{"all"}
-	for _, r := range roles {
-		names = append(names, r.Name)
-	}
-	near := slices.MinFunc(names, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
 	err := fmt.Errorf("there is no role %q", name)
-	if distance(name, near) <= max(2, len(near)/3) {
+	if near, ok := nearest(append([]string{"all"}, names(roles)...), name); ok {
 		return &UsageError{&HintError{err, fmt.Sprintf("did you mean %s? `app roles` lists them all", near)}}
 	}
-	return &UsageError{&HintError{err, "the roles are " + strings.Join(names[1:], ", ") + "; all means all of the system"}}
+	return &UsageError{&HintError{err, "the roles are " + strings.Join(names(roles), ", ") + "; all means all of the system"}}
+}
+
+// nearest is the name that was meant, where one is near.
+func nearest(names []string, name string) (near string, ok bool) {
+	if len(names) == 0 {
+		return "", false
+	}
+	near = slices.MinFunc(names, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
+	return near, distance(name, near) <= max(2, len(near)/3)
 }
 
 // distance is how many letters must change to make b of a (Levenshtein).

@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
+
+	"example.com/app/platform/balance/policy"
 )
 
 // program runs the command line and returns what it says.
@@ -73,7 +75,7 @@ func TestServeHelpNamesEveryFlagAndItsDefault(t *testing.T) {
 	require.NoError(t, err)
 	for _, flag := range []string{
 		"role", "replicas", "registry", "network", "peer", "grpc", "http", "admin", "advertise",
-		"zone", "route", "work", "drain", "grace", "log", "log-level",
+		"zone", "prefer-zone", "balance", "hash-header", "subset", "route", "work", "drain", "grace", "log", "log-level",
 	} {
 		require.Contains(t, text, "--"+flag+" ", flag)
 	}
@@ -87,6 +89,7 @@ func TestFlagsThatHaveAListOfValuesCompleteThem(t *testing.T) {
 		"--role":     "all\ngateway\ngreeter\nphrasebook\ninterop\n",
 		"--registry": "auto\nmemory\nconsul\nstatic\n",
 		"--network":  "auto\nmemory\ntcp\n",
+		"--balance":  strings.Join(policy.Names(), "\n") + "\n",
 		"--log":      "auto\ntext\njson\n",
 	} {
 		text, err := program(cobra.ShellCompNoDescRequestCmd, "serve", flag, "")

@@ -1,5 +1,15 @@
 // Package resilience keeps overload and failure small: it bounds how much work
 // a role takes on at a time, and refuses the rest early and by name.
+//
+//	Limiter  an adaptive concurrency limit: how many calls an instance works on at a time
+//	Budget   how many calls may be sent twice
+//	Workers  what work costs where time is virtual
+//
+// The circuit breaker is not here but in package balance, which sees every call
+// to an instance: closed is an instance that is fit, open is one that was
+// ejected for its failures, half-open is one on trial, which gets a single call
+// at a time until some in a row have succeeded. What RESOURCE_EXHAUSTED does is
+// the same on a small scale: an instance that refuses calls gets fewer.
 package resilience
 
 import (

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"example.com/app/platform/balance"
 	"example.com/app/platform/balance/policy"
@@ -49,6 +50,15 @@ type ClientConfig struct {
 	// field that the method's proto names decides (app.balance.v1.key).
 	HashHeader string
 
+	// Methods says how single methods are called, Margin how much time of the
+	// call being served is kept back from those made for it: 0 means 5 ms, but
+	// no more than a tenth of what is left; below 0: none.
+	Methods Methods
+	Margin  time.Duration
+
+	Hedge        HedgeConfig   // of calls that take long
+	HedgeMetrics *HedgeMetrics // nil: none
+
 	// Failures are the codes that speak against the instance they came from.
 	// Nil: UNAVAILABLE, UNKNOWN, INTERNAL, DATA_LOSS, DEADLINE_EXCEEDED and
 	// RESOURCE_EXHAUSTED.
@@ -62,7 +72,7 @@ type ClientConfig struct {
 // no instance is there, and say so. Close ends all that it started.
 func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
-	config, err := defaultServiceConfig(cfg.Role)
+	config, err := cfg.defaultServiceConfig()
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)
 	}
@@ -71,7 +81,7 @@ func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)
 	}
 	c := &client{
-		role: cfg.Role, timeout: cfg.Timeout, hashHeader: cfg.HashHeader, keys: keys,
+		role: cfg.Role, timeout: cfg.Timeout, margin: cfg.Margin, methods: cfg.Methods, hashHeader: cfg.HashHeader, keys: keys,
 		follower: follower{registry: cfg.Registry, balancer: cfg.Balancer, failures: cfg.Failures},
 	}
 	if c.follower.balance, err = cfg.balance(); err != nil {
@@ -85,6 +95,9 @@ func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 	if cfg.Metrics != nil {
 		unary = append(unary, cfg.Metrics.UnaryClientInterceptor())
 		stream = append(stream, cfg.Metrics.StreamClientInterceptor())
+	}
+	if h := newHedger(cfg, marked(protoregistry.GlobalFiles, descriptorpb.MethodOptions_NO_SIDE_EFFECTS)); h != nil {
+		unary = append(unary, h.unary)
 	}
 	conn, err := grpc.NewClient(scheme+":///"+cfg.Role,
 		grpc.WithResolvers(&c.follower),
@@ -147,20 +160,21 @@ func WaitReady(ctx context.Context, conn *grpc.ClientConn) error {
 type client struct {
 	role       string
 	timeout    time.Duration
+	margin     time.Duration
+	methods    Methods
 	hashHeader string
 	keys       map[string]keyField // by full method name
 	follower   follower
 }
 
-// unary gives a call a deadline where it has none, hands the request id on,
-// tells the balancer what keeps calls together, and marks what came from
-// further down.
+// unary bounds the time of a call, hands on what follows a request, tells the
+// balancer what keeps calls together, and marks what came from further down.
 func (c *client) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.timeout)
-		defer cancel()
+	ctx, cancel, err := c.within(ctx, method)
+	if err != nil {
+		return err
 	}
+	defer cancel()
 	if key := c.key(ctx, method, req); key != 0 {
 		ctx = (&about{key: key}).with(ctx)
 	}
@@ -186,17 +200,24 @@ type markedStream struct {
 // RecvMsg is gRPC's, its errors marked.
 func (s markedStream) RecvMsg(m any) error { return s.client.mark(s.ClientStream.RecvMsg(m)) }
 
-// handOn copies the request id of the call being served, if any, to the call
-// being made.
+// handOn copies what follows a request, if anything, from the call being served
+// to the call being made: its id, on whose behalf it is, how much it matters.
 func handOn(ctx context.Context) context.Context {
-	id := metadata.ValueFromIncomingContext(ctx, RequestID)
-	if len(id) == 0 {
+	var pairs []string
+	for _, key := range [...]string{RequestID, ClientID, Priority} {
+		value := metadata.ValueFromIncomingContext(ctx, key)
+		if len(value) == 0 {
+			continue
+		}
+		if out, ok := metadata.FromOutgoingContext(ctx); ok && len(out.Get(key)) > 0 {
+			continue
+		}
+		pairs = append(pairs, key, value[0])
+	}
+	if pairs == nil {
 		return ctx
 	}
-	if out, ok := metadata.FromOutgoingContext(ctx); ok && len(out.Get(RequestID)) > 0 {
-		return ctx
-	}
-	return metadata.AppendToOutgoingContext(ctx, RequestID, id[0])
+	return metadata.AppendToOutgoingContext(ctx, pairs...)
 }
 
 // A downstream error is the UNAVAILABLE of a role that this process called. It

@@ -31,6 +31,9 @@ type methodName struct {
 	Method  string `json:"method"`
 }
 
+// full is the name as gRPC writes it, "/pkg.Service/Method".
+func (n methodName) full() string { return "/" + n.Service + "/" + n.Method }
+
 type retryPolicy struct {
 	MaxAttempts       int      `json:"maxAttempts"`
 	InitialBackoff    string   `json:"initialBackoff"`
@@ -48,23 +51,47 @@ type throttling struct {
 // own balancer over the instances that say that they serve this very role, and a
 // retry of UNAVAILABLE for the methods whose proto says that a second delivery
 // does no harm, under a budget of one retry in ten calls.
-func defaultServiceConfig(role string) (string, error) {
-	c := serviceConfig{
+func (c ClientConfig) defaultServiceConfig() (string, error) {
+	s := serviceConfig{
 		LoadBalancing:   []map[string]struct{}{{policyName: {}}},
-		Health:          map[string]string{"serviceName": role},
+		Health:          map[string]string{"serviceName": c.Role},
 		RetryThrottling: throttling{MaxTokens: 100, TokenRatio: 0.1},
 	}
-	if names := idempotent(protoregistry.GlobalFiles); len(names) > 0 {
-		c.Methods = []methodConfig{{Names: names, Retry: retryPolicy{
-			MaxAttempts: 4, InitialBackoff: "0.05s", MaxBackoff: "1s", BackoffMultiplier: 2, Codes: []string{"UNAVAILABLE"},
-		}}}
+	harmless := marked(protoregistry.GlobalFiles, descriptorpb.MethodOptions_NO_SIDE_EFFECTS)
+	idempotent := append(harmless, marked(protoregistry.GlobalFiles, descriptorpb.MethodOptions_IDEMPOTENT)...)
+	byAttempts := make([][]methodName, mostAttempts+1)
+	for i, m := range idempotent {
+		n := c.attempts(m, i < len(harmless))
+		byAttempts[n] = append(byAttempts[n], m)
 	}
-	text, err := json.Marshal(c)
+	for n, names := range byAttempts {
+		if n < 2 || len(names) == 0 {
+			continue
+		}
+		s.Methods = append(s.Methods, methodConfig{Names: names, Retry: retryPolicy{
+			MaxAttempts: n, InitialBackoff: "0.05s", MaxBackoff: "1s", BackoffMultiplier: 2, Codes: []string{"UNAVAILABLE"},
+		}})
+	}
+	text, err := json.Marshal(s)
 	return string(text), err
 }
 
-// idempotent lists the linked methods that carry an idempotency_level.
-func idempotent(files *protoregistry.Files) []methodName {
+// attempts is how often a call is sent at most. A copy of it, where one may be
+// sent, is an attempt too.
+func (c ClientConfig) attempts(m methodName, harmless bool) int {
+	set := c.Methods.of(m.full())
+	n := set.Attempts
+	if n == 0 {
+		n = 4
+	}
+	if harmless && n > 1 && c.hedges(set) {
+		n--
+	}
+	return n
+}
+
+// marked lists the linked methods that carry this idempotency_level.
+func marked(files *protoregistry.Files, level descriptorpb.MethodOptions_IdempotencyLevel) []methodName {
 	var names []methodName
 	files.RangeFiles(func(f protoreflect.FileDescriptor) bool {
 		for s := range f.Services().Len() {
@@ -72,7 +99,7 @@ func idempotent(files *protoregistry.Files) []methodName {
 			for m := range service.Methods().Len() {
 				method := service.Methods().Get(m)
 				options, ok := method.Options().(*descriptorpb.MethodOptions)
-				if ok && options.GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN {
+				if ok && options.GetIdempotencyLevel() == level {
 					names = append(names, methodName{string(service.FullName()), string(method.Name())})
 				}
 			}

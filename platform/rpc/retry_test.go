@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	"example.com/app/platform/errs"
 	"example.com/app/platform/rpc/internal/probepb"
@@ -119,7 +119,7 @@ func TestTheAddressesOfAFailureFurtherDownStayHere(t *testing.T) {
 }
 
 func TestTheServiceConfigSaysWhatWasMeant(t *testing.T) {
-	text, err := defaultServiceConfig("probe")
+	text, err := ClientConfig{Role: "probe"}.defaultServiceConfig()
 	require.NoError(t, err)
 	var c serviceConfig
 	require.NoError(t, json.Unmarshal([]byte(text), &c))
@@ -129,11 +129,39 @@ func TestTheServiceConfigSaysWhatWasMeant(t *testing.T) {
 	require.Equal(t, []string{"UNAVAILABLE"}, c.Methods[0].Retry.Codes)
 }
 
-func TestMethodsWithAnIdempotencyLevelAreListed(t *testing.T) {
+func TestMethodsAreListedByTheirIdempotencyLevel(t *testing.T) {
 	files := new(protoregistry.Files)
 	require.NoError(t, files.RegisterFile(probepb.File_platform_rpc_internal_probepb_probe_proto))
-	names := idempotent(files)
-	slices.SortFunc(names, func(a, b methodName) int { return len(a.Method) - len(b.Method) })
-	require.Equal(t, []methodName{{"probe.v1.Probe", "Put"}, {"probe.v1.Probe", "Read"}}, names)
-	require.Empty(t, idempotent(new(protoregistry.Files)))
+	require.Contains(t, marked(files, descriptorpb.MethodOptions_NO_SIDE_EFFECTS), methodName{"probe.v1.Probe", "Read"})
+	require.Equal(t, []methodName{{"probe.v1.Probe", "Put"}}, marked(files, descriptorpb.MethodOptions_IDEMPOTENT))
+	require.Empty(t, marked(new(protoregistry.Files), descriptorpb.MethodOptions_IDEMPOTENT))
+}
+
+func TestRT2AMethodHasItsOwnNumberOfAttempts(t *testing.T) {
+	for name, test := range map[string]struct {
+		methods Methods
+		hedge   Switch
+		want    []int // of Read, Put and Write
+	}{
+		"as it comes":          {nil, Unset, []int{4, 4, 1}},
+		"none":                 {Methods{"": {Attempts: 1}}, Unset, []int{1, 1, 1}},
+		"of one method":        {Methods{"/probe.v1.Probe/Read": {Attempts: 2}, "/probe.v1.Probe/": {Attempts: 3}}, Unset, []int{2, 3, 1}},
+		"a copy is one":        {nil, On, []int{3, 4, 1}},
+		"where copies are off": {Methods{"/probe.v1.Probe/Read": {Hedge: Off}}, On, []int{4, 4, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inMemory(t, func(w *world) {
+				p := refusing(status.Error(codes.Unavailable, "not now"))
+				w.start("probe-0", p, ServerConfig{})
+				conn := w.dialAs("client", ClientConfig{Methods: test.methods, Hedge: HedgeConfig{Hedge: test.hedge}})
+				w.reach(conn)
+				client := probepb.NewProbeClient(conn)
+				for _, call := range []func(context.Context, *probepb.Request, ...grpc.CallOption) (*probepb.Reply, error){client.Read, client.Put, client.Write} {
+					_, err := call(w.Context(), &probepb.Request{})
+					require.Equal(w, codes.Unavailable, status.Code(err))
+				}
+				require.Equal(w, test.want, []int{p.calls("Read"), p.calls("Put"), p.calls("Write")})
+			})
+		})
+	}
 }

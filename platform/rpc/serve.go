@@ -18,14 +18,15 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"example.com/app/platform/errs"
+	"example.com/app/platform/resilience"
 )
 
 // healthPrefix begins the methods that are not business: they are neither
 // counted nor bounded, so that an overloaded server can still say that it lives.
 const healthPrefix = "/grpc.health.v1.Health/"
 
-// unary is what every unary call goes through: refuse what is late, check,
-// work, answer, tell.
+// unary is what every unary call goes through: refuse what is late and what is
+// too much, check, work, answer, tell.
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (reply any, err error) {
 	if strings.HasPrefix(info.FullMethod, healthPrefix) {
 		return handle(ctx, req)
@@ -35,9 +36,22 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err := refuseExpired(ctx); err != nil {
 		return nil, err
 	}
+	place, err := s.admit.enter(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	how := resilience.Failed // where the handler panics
+	defer func() { place.Release(how) }()
 	if err := s.check(req); err != nil {
 		return nil, err
 	}
+	reply, err = s.work(ctx, req, handle)
+	how = ended(ctx, err)
+	return reply, err
+}
+
+// work has the handler answer, by a worker where there are any.
+func (s *Server) work(ctx context.Context, req any, handle grpc.UnaryHandler) (reply any, err error) {
 	if s.cfg.Workers == nil {
 		return handle(ctx, req)
 	}
@@ -59,6 +73,11 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if err := refuseExpired(ctx); err != nil {
 		return err
 	}
+	place, err := s.admit.enter(ctx, info.FullMethod)
+	if err != nil {
+		return err
+	}
+	place.Release(resilience.Failed) // a stream waits its turn like a call, but how long it lasts says nothing
 	return s.cfg.Workers.Do(ctx, func() error { return handle(srv, checkedStream{ss, s}) })
 }
 

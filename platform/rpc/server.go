@@ -32,6 +32,8 @@ type ServerConfig struct {
 	Metrics *grpcprom.ServerMetrics // nil: none
 	Observe func(Call)              // hears of every call that ended; nil: nobody listens
 	Workers *resilience.Workers     // models and bounds the work; nil: none
+	Limiter *resilience.Limiter     // bounds the calls at a time, in front of Workers; nil: one of its own
+	Methods Methods                 // how much the calls of single methods matter and weigh
 
 	MaxStreams  uint32        // concurrent calls per connection; 0 means 1000
 	MaxMessage  int           // bytes received per message; 0 means 4 MiB
@@ -66,6 +68,7 @@ type Server struct {
 	grpc     *grpc.Server
 	health   *healthServer
 	load     load
+	admit    admission
 	cfg      ServerConfig
 	validate protovalidate.Validator
 	inFlight atomic.Int64
@@ -78,6 +81,7 @@ type Server struct {
 func NewServer(cfg ServerConfig) *Server {
 	s := &Server{cfg: cfg.withDefaults(), health: newHealth()}
 	s.load.began = time.Now()
+	s.admit = newAdmission(s.cfg)
 	unary := []grpc.UnaryServerInterceptor{s.load.unary}
 	stream := []grpc.StreamServerInterceptor{s.load.stream}
 	if m := s.cfg.Metrics; m != nil {
@@ -108,6 +112,7 @@ func NewServer(cfg ServerConfig) *Server {
 
 // RegisterService adds a service (grpc.ServiceRegistrar).
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	s.admit.know(desc, s.cfg.Methods)
 	s.grpc.RegisterService(desc, impl)
 }
 

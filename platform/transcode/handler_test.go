@@ -38,19 +38,20 @@ func TestFewHeadersBecomeMetadata(t *testing.T) {
 	srv := serve(t, transcode.Config{}, &echo{})
 	a := do(t, srv, "GET", "/v1/echoes/Ada", "",
 		"Authorization: Bearer x", "X-Request-Id: id-1", "Traceparent: 00-a-b-01", "Tracestate: a=b", "Accept-Language: nl",
-		"Grpc-Metadata-Admin: yes", "Grpc-Metadata-X-Request-Id: other", "Cookie: a=b", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Host: evil")
+		"Grpc-Metadata-Admin: yes", "Grpc-Metadata-X-Request-Id: other", "Cookie: a=b", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Host: evil",
+		"X-Client: mallory", "X-Priority: critical", "Grpc-Metadata-X-Priority: critical")
 	var out struct{ Metadata []string }
 	require.NoError(t, json.Unmarshal([]byte(a.text), &out))
-	for _, want := range []string{"authorization=Bearer x", "x-request-id=id-1", "traceparent=00-a-b-01", "tracestate=a=b", "accept-language=nl", "x-forwarded-for=127.0.0.1"} {
+	for _, want := range []string{"authorization=Bearer x", "x-request-id=id-1", "traceparent=00-a-b-01", "tracestate=a=b", "accept-language=nl", "x-forwarded-for=127.0.0.1", "x-client=127.0.0.1"} {
 		require.Contains(t, out.Metadata, want)
 	}
-	for _, never := range []string{"yes", "other", "6.6.6.6", "evil", "cookie"} {
+	for _, never := range []string{"yes", "other", "6.6.6.6", "evil", "cookie", "mallory", "critical"} {
 		require.NotContains(t, strings.Join(out.Metadata, " "), never)
 	}
 	for _, md := range out.Metadata {
 		key, _, _ := strings.Cut(md, "=")
 		require.Contains(t, []string{":authority", "content-type", "user-agent", "grpc-accept-encoding", "authorization", "x-request-id", "traceparent", "tracestate",
-			"accept-language", "x-forwarded-for", "x-forwarded-host"}, key)
+			"accept-language", "x-forwarded-for", "x-forwarded-host", "x-client"}, key)
 	}
 }
 

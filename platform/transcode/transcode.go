@@ -12,11 +12,13 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"example.com/app/platform/transcode/route"
@@ -60,6 +62,7 @@ func New(ctx context.Context, cfg Config, routes ...Routes) (http.Handler, error
 		runtime.WithRoutingErrorHandler(h.unrouted),
 		runtime.WithStreamErrorHandler(streamStatus),
 		runtime.WithIncomingHeaderMatcher(incoming),
+		runtime.WithMetadata(client),
 		runtime.WithOutgoingHeaderMatcher(nothing),
 		runtime.WithOutgoingTrailerMatcher(nothing),
 		runtime.WithDisableHTTPMethodOverride(),
@@ -111,6 +114,17 @@ func incoming(header string) (string, bool) {
 		return "accept-language", true
 	}
 	return "", false
+}
+
+// client tells a service on whose behalf it is called, so that one who sends far
+// too many requests does not use up the share of all who come through the same
+// gateway. Priorities are not let in: everybody would be critical.
+func client(_ context.Context, r *http.Request) metadata.MD {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return nil
+	}
+	return metadata.Pairs("x-client", host)
 }
 
 // nothing keeps the metadata of answers inside.

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/errs"
 	"example.com/app/platform/proxy"
 	"example.com/app/platform/transcode"
 	"example.com/app/platform/transcode/openapi"
@@ -33,6 +34,7 @@ type gateway struct {
 func New(env *app.Env) (app.Service, error) {
 	var routes []transcode.Routes
 	var documents [][]byte
+	dialled := make(map[string]bool)
 	for _, role := range env.Roles {
 		if role.HTTP == nil {
 			continue
@@ -41,6 +43,7 @@ func New(env *app.Env) (app.Service, error) {
 		if err != nil {
 			return nil, err
 		}
+		dialled[role.Name] = true
 		routes = append(routes, transcode.Routes{Name: role.Name, Register: role.HTTP, Conn: conn})
 		if len(role.OpenAPI) > 0 {
 			documents = append(documents, role.OpenAPI)
@@ -54,9 +57,14 @@ func New(env *app.Env) (app.Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe the API: %w", err)
 	}
+	for _, r := range env.Routes {
+		if dialled[r.Service] {
+			return nil, errs.Invalid.New("route %s: %s speaks gRPC and has its own paths at the gateway", r, r.Service)
+		}
+	}
 	back, err := proxy.New(proxy.Config{
 		Registry: env.Registry, Network: env.Network, Log: env.Log, Metrics: env.Metrics, Error: transcode.WriteError,
-		NewBalancer: env.Balancer,
+		NewBalancer: env.Balancer, HashHeader: env.HashHeader,
 	}, env.Routes)
 	if err != nil {
 		return nil, err
