@@ -9,14 +9,13 @@ import (
 	"time"
 
 	"example.com/app/platform/balance"
-	"example.com/app/platform/network"
+	"example.com/app/platform/proxy/http1"
 )
 
 // What can go wrong on the way to a backend. None is ever shown to a client.
 var (
 	errNoInstance = errors.New("no instance is listed")
 	errClosed     = errors.New("the proxy has ended")
-	errSlow       = errors.New("the backend took too long")
 )
 
 // A dialError is an attempt to connect that failed: nothing was sent.
@@ -28,19 +27,27 @@ type dialError struct {
 func (e *dialError) Error() string { return fmt.Sprintf("dial %s: %v", e.addr, e.err) }
 func (e *dialError) Unwrap() error { return e.err }
 
-// A carrier carries a request, whose URL names a service as its host, to one of
-// the instances of that service. It is an http.RoundTripper.
+// A carrier carries requests to the instances of services. It is an
+// http.RoundTripper for requests whose URL names a service as its host.
 type carrier struct {
 	config    Config
 	services  map[string]*service
-	transport *http.Transport
+	client    *http1.Client   // for plain requests
+	transport *http.Transport // for the others
 	lines     lines
+	texts     texts
 }
 
 func newCarrier(c Config, services map[string]*service) *carrier {
 	t := &carrier{config: c, services: services}
+	t.client = http1.New(http1.Config{
+		Dial:             t.dial,
+		IdleConnsPerHost: c.IdleConnsPerHost,
+		IdleTimeout:      c.IdleTimeout,
+		MaxHeaderBytes:   int(c.MaxResponseHeaderBytes),
+	})
 	t.transport = &http.Transport{
-		DialContext:            func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, c.Network, addr) },
+		DialContext:            func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, addr) },
 		DisableCompression:     true, // bodies pass as they are
 		MaxIdleConnsPerHost:    c.IdleConnsPerHost,
 		IdleConnTimeout:        c.IdleTimeout,
@@ -66,7 +73,7 @@ func (t *carrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		out.Body = &upload{body: req.Body, patience: patience}
 	}
-	res, err := t.send(s, out)
+	res, f, err := t.send(s, out)
 	patience.end()
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -75,25 +82,30 @@ func (t *carrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	t.pace(res, cancel)
+	t.watch(res, f, cancel)
 	return res, nil
 }
 
-// send tries the instances one after another until one takes the connection.
-// The last error is that of a dial, or the request may have been seen.
-func (t *carrier) send(s *service, req *http.Request) (*http.Response, error) {
-	var call balance.Call
+// send tries the instances one after another until one takes the connection,
+// and returns the flight with the answer. The last error is that of a dial, or
+// the request may have been seen.
+func (t *carrier) send(s *service, req *http.Request) (*http.Response, balance.Flight, error) {
+	call := balance.Call{Key: s.key(req.Header), Long: wantsWebsocket(req)}
 	last := errNoInstance
 	for {
 		f, ok := s.balancer.Pick(call)
 		if !ok {
-			return nil, last
+			return nil, balance.Flight{}, last
 		}
 		req.URL.Host = f.Peer.Instance().Addr
 		res, err := t.transport.RoundTrip(req)
+		if err == nil {
+			f.Answer(t.config.judge(res.StatusCode))
+			return res, f, nil
+		}
 		if dial := (*dialError)(nil); !errors.As(err, &dial) || req.Context().Err() != nil {
-			f.Done(outcome(req, res, err))
-			return res, err
+			f.Done(outcome(req.Context(), err))
+			return nil, balance.Flight{}, err
 		}
 		f.Done(balance.Unreachable)
 		call.Avoid = append(call.Avoid, f.Peer.ID())
@@ -101,19 +113,30 @@ func (t *carrier) send(s *service, req *http.Request) (*http.Response, error) {
 	}
 }
 
-// outcome is how an exchange ended, for the balancer.
-func outcome(req *http.Request, res *http.Response, err error) balance.Outcome {
-	switch {
-	case err != nil && context.Cause(req.Context()) == context.Canceled:
-		return balance.GivenUp
-	case err != nil, res.StatusCode >= http.StatusInternalServerError && res.StatusCode != http.StatusNotImplemented:
+// judge is what a status says of the instance that gave it.
+func (c Config) judge(status int) balance.Outcome {
+	if c.Failure(status) {
 		return balance.Failed
 	}
 	return balance.OK
 }
 
+// failure is the default Config.Failure.
+func failure(status int) bool {
+	return status >= http.StatusInternalServerError && status != http.StatusNotImplemented
+}
+
+// outcome is how an exchange without an answer ended, for the balancer: who
+// broke a request off is no matter of the instance.
+func outcome(ctx context.Context, err error) balance.Outcome {
+	if client := (*clientError)(nil); errors.As(err, &client) || errors.Is(context.Cause(ctx), context.Canceled) {
+		return balance.GivenUp
+	}
+	return balance.Failed
+}
+
 // dial opens a line to an instance.
-func (t *carrier) dial(ctx context.Context, n network.Network, addr string) (net.Conn, error) {
+func (t *carrier) dial(ctx context.Context, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.config.DialTimeout)
 	defer cancel()
 	hangUp, ok := t.lines.add(cancel)
@@ -121,7 +144,7 @@ func (t *carrier) dial(ctx context.Context, n network.Network, addr string) (net
 		return nil, errClosed
 	}
 	defer hangUp()
-	conn, err := n.Dial(ctx, addr)
+	conn, err := t.config.Network.Dial(ctx, addr)
 	if err != nil {
 		return nil, &dialError{addr, err}
 	}
@@ -131,5 +154,6 @@ func (t *carrier) dial(ctx context.Context, n network.Network, addr string) (net
 // close ends every connection, in use or not, and every attempt at one.
 func (t *carrier) close() {
 	t.lines.close()
+	t.client.Close()
 	t.transport.CloseIdleConnections()
 }

@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"errors"
 	"maps"
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 )
 
 // lines are the connections of a proxy and the attempts at one, so that all
@@ -68,4 +70,12 @@ type line struct {
 func (c *line) Close() error {
 	c.remove()
 	return c.Conn.Close()
+}
+
+// SyscallConn lets http1 look whether a connection is quiet.
+func (c *line) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := c.Conn.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,13 +39,30 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
+// A count is the metrics of one service. A class has a series from its first
+// request on, and is not looked up again.
+type count struct {
+	of       *metrics
+	service  string
+	classes  [6]atomic.Pointer[prometheus.Counter] // the first is of what was cut
+	duration atomic.Pointer[prometheus.Observer]
+}
+
 // observe counts a request. One without a status, or that ended in a panic,
 // was cut.
-func (m *metrics) observe(x *exchange, cut bool, took time.Duration) {
-	class := "cut"
-	if classes := [...]string{1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}; !cut && x.code >= 100 && x.code < 600 {
-		class = classes[x.code/100]
+func (c *count) observe(x *exchange, cut bool, took time.Duration) {
+	class := 0
+	if !cut && x.code >= 100 && x.code < 600 {
+		class = x.code / 100
 	}
-	m.requests.WithLabelValues(x.service, class).Inc()
-	m.duration.WithLabelValues(x.service).Observe(took.Seconds())
+	requests, duration := c.classes[class].Load(), c.duration.Load()
+	if requests == nil || duration == nil {
+		counter := c.of.requests.WithLabelValues(c.service, [...]string{"cut", "1xx", "2xx", "3xx", "4xx", "5xx"}[class])
+		observer := c.of.duration.WithLabelValues(c.service)
+		requests, duration = &counter, &observer
+		c.classes[class].Store(requests)
+		c.duration.Store(duration)
+	}
+	(*requests).Inc()
+	(*duration).Observe(took.Seconds())
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
+
+	"example.com/app/platform/balance"
+	"example.com/app/platform/proxy/http1"
 )
 
 // A patience ends a request whose answer does not begin. It runs while the
@@ -21,7 +24,7 @@ type patience struct {
 }
 
 func newPatience(limit time.Duration, cancel context.CancelCauseFunc) *patience {
-	return &patience{limit: limit, timer: time.AfterFunc(limit, func() { cancel(errSlow) })}
+	return &patience{limit: limit, timer: time.AfterFunc(limit, func() { cancel(http1.ErrTimeout) })}
 }
 
 func (p *patience) rest() {
@@ -72,54 +75,91 @@ func (u *upload) Read(b []byte) (int, error) {
 // Close does nothing; see RoundTrip.
 func (u *upload) Close() error { return nil }
 
-// A download is the body of an answer, which must keep up a rate.
-type download struct {
-	body   io.ReadCloser
-	cancel context.CancelCauseFunc
-	timer  *time.Timer   // nil: any rate will do
+// A pace is the rate that the body of an answer must keep up.
+type pace struct {
+	alarm  *http1.Alarm  // nil: any rate will do
 	rate   int           // bytes that earn a second
 	grace  time.Duration // the most that can be earned, so that no silence lasts longer
 	credit time.Duration // how long it may keep us waiting
+	began  time.Time     // to wait; zero: it is not waited for
 }
 
-// pace sees to it that the body of res comes in time, and that cancel is called
-// when it has been read.
-func (t *carrier) pace(res *http.Response, cancel context.CancelCauseFunc) {
+// newPace returns the one for an answer, which alarm cuts.
+func (t *carrier) newPace(h http.Header, alarm *http1.Alarm) pace {
+	p := pace{rate: t.config.MinRate, grace: t.config.BodyGrace, credit: t.config.BodyGrace}
+	if p.rate > 0 && !eventStream(h.Get("Content-Type")) {
+		p.alarm = alarm
+	}
+	return p
+}
+
+// eventStream reports whether a Content-Type is that of an event stream.
+func eventStream(kind string) bool {
+	kind, _, _ = strings.Cut(kind, ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "text/event-stream")
+}
+
+// begin is called before the backend is waited for.
+func (p *pace) begin() error {
+	if p.alarm == nil {
+		return nil
+	}
+	if p.credit <= 0 {
+		return http1.ErrTimeout
+	}
+	p.began = time.Now()
+	p.alarm.Set(p.credit)
+	return nil
+}
+
+// end is called when it has brought n bytes.
+func (p *pace) end(n int) {
+	if p.alarm == nil {
+		return
+	}
+	earned := time.Duration(n) * time.Second / time.Duration(p.rate)
+	if !p.began.IsZero() {
+		p.alarm.Stop()
+		earned -= time.Since(p.began)
+		p.began = time.Time{}
+	}
+	p.credit = min(p.credit+earned, p.grace)
+}
+
+// A download is the body of an answer, which must keep up a rate.
+type download struct {
+	body   io.ReadCloser
+	pace   pace
+	cancel context.CancelCauseFunc
+	done   sync.Once
+	flight balance.Flight
+}
+
+// watch sees to it that the body of res comes in time, and that cancel is
+// called and the flight ends when it has been read.
+func (t *carrier) watch(res *http.Response, f balance.Flight, cancel context.CancelCauseFunc) {
 	if res.StatusCode == http.StatusSwitchingProtocols {
+		context.AfterFunc(res.Request.Context(), func() { f.Done(balance.OK) })
 		return // a connection, not a body; it ends with the request
 	}
-	d := &download{body: res.Body, cancel: cancel, rate: t.config.MinRate, grace: t.config.BodyGrace, credit: t.config.BodyGrace}
-	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	if d.rate > 0 && kind != "text/event-stream" {
-		d.timer = time.AfterFunc(d.credit, func() { cancel(errSlow) })
-		d.timer.Stop()
-	}
-	res.Body = d
+	alarm := http1.NewAlarm(func() { cancel(http1.ErrTimeout) })
+	res.Body = &download{body: res.Body, pace: t.newPace(res.Header, alarm), cancel: cancel, flight: f}
 }
 
 // Read reads from the backend, and ends with an error when it was too slow.
 func (d *download) Read(b []byte) (int, error) {
-	if d.timer == nil {
-		return d.body.Read(b)
+	if err := d.pace.begin(); err != nil {
+		return 0, err
 	}
-	if d.credit <= 0 {
-		return 0, errSlow
-	}
-	began := time.Now()
-	d.timer.Reset(d.credit)
 	n, err := d.body.Read(b)
-	d.timer.Stop()
-	earned := time.Duration(n) * time.Second / time.Duration(d.rate)
-	d.credit = min(d.credit+earned-time.Since(began), d.grace)
+	d.pace.end(n)
 	return n, err
 }
 
 // Close ends the answer.
 func (d *download) Close() error {
-	if d.timer != nil {
-		d.timer.Stop()
-	}
 	err := d.body.Close()
 	d.cancel(nil)
+	d.done.Do(func() { d.flight.Done(balance.OK) }) // Answer has told how it went
 	return err
 }

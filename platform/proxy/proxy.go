@@ -40,6 +40,14 @@ type Config struct {
 	// default policy.
 	NewBalancer func(service string) *balance.Balancer
 
+	// HashHeader is the header whose value sends requests for a service to the same
+	// instance, where the policy hashes. Nil or empty: none.
+	HashHeader func(service string) string
+
+	// Failure reports whether a status is one that a healthy instance would not
+	// give. Nil: 5xx but 501.
+	Failure func(status int) bool
+
 	// Error answers with an error of package errs, with the status that errs.HTTP
 	// finds in it. Nil: the error as a google.rpc.Status in JSON.
 	Error func(http.ResponseWriter, *http.Request, error)
@@ -85,6 +93,9 @@ func (c Config) withDefaults() Config {
 	if c.Error == nil {
 		c.Error = writeJSON
 	}
+	if c.Failure == nil {
+		c.Failure = failure
+	}
 	if c.Deny == nil {
 		c.Deny = []string{"consul"}
 	}
@@ -114,7 +125,6 @@ type Proxy struct {
 	services map[string]*service
 	carrier  *carrier
 	reverse  *httputil.ReverseProxy
-	metrics  *metrics
 }
 
 // New makes a proxy for routes. An error of kind errs.Invalid names the route
@@ -126,17 +136,20 @@ func New(c Config, routes []Route) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{config: c, routes: t, services: make(map[string]*service)}
 	for _, r := range t {
 		if slices.Contains(c.Deny, r.Service) {
 			return nil, errs.Invalid.New("route %s: service %q is never routed to; name another", r, r.Service)
 		}
-		if p.services[r.Service] == nil {
-			p.services[r.Service] = newService(r.Service, c.NewBalancer(r.Service))
-		}
 	}
-	if p.metrics, err = newMetrics(c.Metrics); err != nil {
+	m, err := newMetrics(c.Metrics)
+	if err != nil {
 		return nil, err
+	}
+	p := &Proxy{config: c, routes: t, services: make(map[string]*service)}
+	for _, r := range t {
+		if p.services[r.Service] == nil {
+			p.services[r.Service] = newService(r.Service, c, m)
+		}
 	}
 	p.carrier = newCarrier(c, p.services)
 	p.reverse = &httputil.ReverseProxy{

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"example.com/app/platform/errs"
+	"example.com/app/platform/proxy/http1"
 )
 
 // ServeHTTP answers a request with what an instance of the route's service
@@ -32,12 +33,14 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	began := time.Now()
 	cut := true // until ServeHTTP returns without a panic
-	defer func() { p.metrics.observe(x, cut, time.Since(began)) }()
+	defer func() { p.services[route.Service].count.observe(x, cut, time.Since(began)) }()
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace {
 		w.Header().Set("Allow", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
 		p.config.Error(x, r, errs.Unsupported.New("method %s is not forwarded", r.Method).Status(http.StatusMethodNotAllowed))
 	} else if err := checkURL(r.URL); err != nil {
 		p.config.Error(x, r, err)
+	} else if plain(r) {
+		p.forward(x, r, route)
 	} else {
 		p.reverse.ServeHTTP(x, r)
 	}
@@ -80,7 +83,7 @@ func explain(service string, r *http.Request, err error) *errs.Error {
 		return errs.Unavailable.New("no instance of service %q is up", service).Because("NO_INSTANCE", "service", service)
 	case errors.Is(err, errClosed):
 		return errs.Unavailable.New("shutting down")
-	case errors.Is(err, errSlow), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, http1.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return errs.Deadline.New("service %q did not answer in time", service).Because("BACKEND_TIMEOUT", "service", service)
 	case errors.As(err, &dial):
 		return errs.Unavailable.New("no instance of service %q can be reached", service).Because("BACKEND_REFUSED", "service", service).Status(http.StatusBadGateway)

@@ -4,22 +4,45 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"example.com/app/platform/balance"
 	"example.com/app/platform/registry"
+	"example.com/app/platform/resilience"
 )
 
 // A service is the instances that a proxy sends requests to.
 type service struct {
+	count    count
 	name     string
 	balancer *balance.Balancer
-	known    chan struct{} // closed with the first set
-	heard    bool          // it is closed; for follow alone
+	budget   *resilience.Budget // of requests that are sent again
+	hashed   string             // header whose value keeps requests together; empty: none
+	known    chan struct{}      // closed with the first set
+	heard    bool               // it is closed; for follow alone
 }
 
-func newService(name string, b *balance.Balancer) *service {
-	return &service{name: name, balancer: b, known: make(chan struct{})}
+func newService(name string, c Config, m *metrics) *service {
+	s := &service{
+		name:     name,
+		balancer: c.NewBalancer(name),
+		budget:   resilience.NewBudget(resilience.BudgetConfig{}),
+		count:    count{of: m, service: name},
+		known:    make(chan struct{}),
+	}
+	if c.HashHeader != nil {
+		s.hashed = http.CanonicalHeaderKey(c.HashHeader(name))
+	}
+	return s
+}
+
+// key is the balance.Call.Key of a request.
+func (s *service) key(h http.Header) uint64 {
+	if s.hashed == "" || len(h[s.hashed]) == 0 {
+		return 0
+	}
+	return balance.Hash(h[s.hashed][0])
 }
 
 // follow takes over what the registry tells, until ctx ends. An error means
