@@ -246,6 +246,14 @@ func (b *Balancer) typical() float64 {
 	return max(math.Float64frombits(b.usual.bits.Load()), float64(time.Millisecond))
 }
 
+// usually is typical, or x where nobody has answered before.
+func (b *Balancer) usually(x float64) float64 {
+	if b.usual.stamp.Load() == 0 {
+		return x
+	}
+	return math.Float64frombits(b.usual.bits.Load())
+}
+
 func (b *Balancer) heard(now time.Duration, took float64) {
 	if b.usual.stamp.Load() == 0 {
 		b.usual.set(now, took)

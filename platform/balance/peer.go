@@ -151,7 +151,7 @@ func (p *Peer) answer(began, now time.Duration, long bool, o Outcome) {
 			took = 0 // a failure is no sign of speed
 		}
 		if took > 0 || o == OK {
-			p.latency.peak(now, memory, took)
+			p.latency.peak(now, memory, took, p.balancer.usually(took))
 		}
 	}
 	switch o {
@@ -196,18 +196,22 @@ func (a *average) add(now, memory time.Duration, x, step float64) {
 }
 
 // peak moves the value to x quickly where x is higher, and slowly where it is
-// lower. The less has been heard for a while, the more x counts.
-func (a *average) peak(now, memory time.Duration, x float64) {
+// lower. The less has been heard for a while, the more x counts. Before the
+// first one the value is start: a single answer says little, and the first one
+// has waited for its connection too.
+func (a *average) peak(now, memory time.Duration, x, start float64) {
 	if !a.busy.CompareAndSwap(false, true) {
 		return
 	}
 	v, heard := a.at(now, memory)
-	step := max(downStep, 1-faded(now-time.Duration(a.stamp.Load()), memory))
+	step := downStep
+	if !heard {
+		v = start
+	} else {
+		step = max(step, 1-faded(now-time.Duration(a.stamp.Load()), memory))
+	}
 	if x > v {
 		step = max(step, upStep)
-	}
-	if !heard {
-		step = 1
 	}
 	a.set(now, v+(x-v)*step)
 	a.busy.Store(false)
