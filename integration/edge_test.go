@@ -68,7 +68,10 @@ func (w *world) shop(name string) (end func()) {
 
 func TestTheGatewaySharesAPrefixAmongTheInstancesOfAForeignService(t *testing.T) {
 	everyWorld(t, func(t *testing.T, w *world) {
-		w.settings(func(c *app.Config) { c.Routes = []proxy.Route{{Prefix: "/shop", Service: "shop"}} })
+		w.settings(func(c *app.Config) {
+			c.Routes = []proxy.Route{{Prefix: "/shop", Service: "shop"}}
+			c.Balance = map[string]app.Balance{"shop": {Policy: "round_robin"}}
+		})
 		first, second := w.shop("shop-a"), w.shop("shop-b")
 		w.start("phrasebook-1", "greeter-1", "gateway-1")
 		_, err := w.greet("Ada", "en")
@@ -84,7 +87,7 @@ func TestTheGatewaySharesAPrefixAmongTheInstancesOfAForeignService(t *testing.T)
 		for range 20 {
 			count[ask()]++
 		}
-		require.Equal(t, map[string]int{"shop-a /bag": 10, "shop-b /bag": 10}, count, "by request count, each in turn")
+		require.Equal(t, map[string]int{"shop-a /bag": 10, "shop-b /bag": 10}, count, "as it was told: each in turn")
 
 		first()
 		w.eventually(10*time.Second, "shop-a is gone", func() bool { one := ask(); return one == ask() })
