@@ -42,7 +42,7 @@ func benchBalance() *cobra.Command {
 		Long: `Send the same calls through each policy, in virtual time: one instance slow,
 failing or hanging while the list changes, a zone that dies, mixed speeds, a new
 instance, a flash crowd, and the load ramp of the Prequal paper. Picks are real,
-the fleet is a model, and our policies give the same figures on every machine;
+the fleet is a model, and our policies give the same figures each time;
 grpc-go's draw lots of their own.`,
 		Example: `  app bench balance
   app bench balance --policy=peak_ewma,prequal:probes=1 --size=3,100

@@ -168,7 +168,10 @@ func TestARegistryThatNeverAnsweredIsNamedInTheCause(t *testing.T) {
 func TestAnInstanceThatRefusesConnectionsIsToldInTheCause(t *testing.T) {
 	inMemory(t, func(w *world) {
 		w.list("probe-0", "probe-0:50051") // nobody listens there
-		_, err := probepb.NewProbeClient(w.dial()).Write(w.Context(), &probepb.Request{})
+		conn := w.dial()
+		conn.Connect()
+		synctest.Wait() // the call is not to come before the list
+		_, err := probepb.NewProbeClient(conn).Write(w.Context(), &probepb.Request{})
 		requireRoleMissing(w, err, "probe can't be reached just now")
 		require.ErrorContains(w, errors.Unwrap(err), "probe-0:50051")
 	})

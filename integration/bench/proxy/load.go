@@ -64,10 +64,10 @@ func (y *yard) turn(ctx context.Context, s *subject) (turn, error) {
 }
 
 // ask sends one request.
-func ask(addr string, size int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func ask(ctx context.Context, addr string, size int) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func ask(addr string, size int) error {
 
 // ride sends requests over one connection, one after the other, until ctx ends.
 func ride(ctx context.Context, addr string, size int) (times []time.Duration, err error) {
-	conn, err := net.Dial("tcp", addr)
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}

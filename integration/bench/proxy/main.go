@@ -72,11 +72,11 @@ func (p plan) measure(ctx context.Context) error {
 	}
 	defer y.close()
 	var all []*subject
-	for _, s := range y.subjects() {
+	for _, s := range y.subjects(ctx) {
 		if p.only != "" && !slices.Contains(strings.Split(p.only, ","), s.name) {
 			continue
 		}
-		if err := y.start(s); err != nil {
+		if err := y.start(ctx, s); err != nil {
 			if p.skipMissing && s.missing != "" {
 				fmt.Fprintf(os.Stderr, "WITHOUT %s: %v\n", s.name, err)
 				continue

@@ -16,7 +16,7 @@ import (
 
 // subjects are the proxies, each configured as it would be for this job:
 // connections to backends kept open, no access log, the machine's two cores.
-func (y *yard) subjects() []*subject {
+func (y *yard) subjects(ctx context.Context) []*subject {
 	servers := func(format string) (text string) {
 		for i, b := range y.backends {
 			text += fmt.Sprintf(format+"\n", i, b)
@@ -32,7 +32,7 @@ func (y *yard) subjects() []*subject {
 	}
 	ours := []string{"serve", "--role=gateway", "--registry=static", "--admin=", "--log-level=warn", "--route=/shop=shop"}
 	if y.plan.profile != "" {
-		y.admin, _ = freeAddr()
+		y.admin, _ = freeAddr(ctx)
 		ours[3] = "--admin=" + y.admin
 	}
 	for _, b := range y.backends {
@@ -86,16 +86,16 @@ http://LISTEN {
 }`},
 		{name: "ReverseProxy, tuned", program: y.self, args: func(_, addr string) []string { return []string{"standard", "tuned," + addr, backends} }},
 		{name: "ReverseProxy", program: y.self, args: func(_, addr string) []string { return []string{"standard", "naive," + addr, backends} }},
-		{name: "app", program: y.app(), missing: "run it from the top of the repository: go build failed", args: func(_, addr string) []string {
+		{name: "app", program: y.app(ctx), missing: "run it from the top of the repository: go build failed", args: func(_, addr string) []string {
 			return append(ours, "--http="+addr)
 		}},
 	}
 }
 
 // app builds the program, and says where it is.
-func (y *yard) app() string {
+func (y *yard) app(ctx context.Context) string {
 	bin := filepath.Join(y.dir, "app")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", bin, "example.com/app")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", bin, "example.com/app")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build app:", err)
@@ -111,7 +111,7 @@ func backends(ctx context.Context, what string) error {
 	answer := []byte(strings.Repeat("x", size))
 	var addrs []string
 	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func standard(ctx context.Context, what, list string) error {
 		p.BufferPool = make(buffers, 128)
 		p.Transport = &http.Transport{MaxIdleConnsPerHost: 128, DisableCompression: true}
 	}
-	ln, err := net.Listen("tcp", addr)
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func newYard(ctx context.Context, p plan) (*yard, error) {
 	if y.self, err = os.Executable(); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, y.self, "backends", fmt.Sprintf("%d,%d", p.backends, p.size))
+	cmd := exec.CommandContext(ctx, y.self, "backends", fmt.Sprintf("%d,%d", p.backends, p.size)) //nolint:gosec // this very program
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -94,7 +94,7 @@ func (y *yard) close() {
 }
 
 // start starts a subject, and returns when it answers.
-func (y *yard) start(s *subject) error {
+func (y *yard) start(ctx context.Context, s *subject) error {
 	program, err := exec.LookPath(s.program)
 	if err != nil {
 		program, err = exec.LookPath(filepath.Join("/usr/sbin", s.program))
@@ -103,7 +103,7 @@ func (y *yard) start(s *subject) error {
 		return fmt.Errorf("%s is not installed; get it with: %s", s.program, s.missing)
 	}
 	s.missing = ""
-	if s.addr, err = freeAddr(); err != nil {
+	if s.addr, err = freeAddr(ctx); err != nil {
 		return err
 	}
 	file := filepath.Join(y.dir, s.name+".conf")
@@ -116,7 +116,7 @@ func (y *yard) start(s *subject) error {
 		return err
 	}
 	defer log.Close()
-	s.cmd = exec.Command(program, s.args(file, s.addr)...)
+	s.cmd = exec.CommandContext(ctx, program, s.args(file, s.addr)...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.Env = append(os.Environ(), "HOME="+y.dir, "XDG_DATA_HOME="+y.dir, "XDG_CONFIG_HOME="+y.dir)
 	if err := s.cmd.Start(); err != nil {
@@ -125,7 +125,7 @@ func (y *yard) start(s *subject) error {
 	y.running = append(y.running, s.cmd)
 	var last error
 	for range 200 {
-		if last = ask(s.addr, y.plan.size); last == nil {
+		if last = ask(ctx, s.addr, y.plan.size); last == nil {
 			return nil
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -153,8 +153,8 @@ func (y *yard) takeProfile(ctx context.Context) {
 	}
 }
 
-func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+func freeAddr(ctx context.Context) (string, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
