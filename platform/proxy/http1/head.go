@@ -120,6 +120,10 @@ func (r *Response) frame(headRequest bool) error {
 		return malformed("a length and a transfer encoding")
 	case !r.keep:
 		return malformed("a transfer encoding over HTTP/1.0")
+	default: // also of an answer without a body: the names are in its head
+		if err := r.announce(); err != nil {
+			return err
+		}
 	}
 	delete(r.Header, "Transfer-Encoding")
 	r.Length = length
@@ -128,9 +132,6 @@ func (r *Response) frame(headRequest bool) error {
 		r.ended = true
 	case chunked:
 		r.mode = byChunks
-		if err := r.announce(); err != nil {
-			return err
-		}
 	case length >= 0:
 		r.left, r.ended = length, length == 0
 	default:
