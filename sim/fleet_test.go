@@ -112,7 +112,7 @@ func TestFleetRolesMayHaveDashes(t *testing.T) {
 func TestFleetStartThatFailsCanBeTriedAgain(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		broken := true
-		f, _ := fleet(t, app.Config{Roles: []app.Role{{Name: "a", New: func(*app.Env) (app.Service, error) {
+		f, _ := fleet(t, app.Config{Roles: []app.Role{{Name: "a", Rules: workloads, New: func(*app.Env) (app.Service, error) {
 			if broken {
 				return nil, errors.New("no disk")
 			}

@@ -23,6 +23,7 @@ import (
 // It may be used from many goroutines.
 type User struct {
 	client http.Client
+	login  *login // nil: a stranger
 	next   atomic.Uint64
 
 	mu       sync.Mutex
@@ -83,17 +84,20 @@ func (u *User) Do(ctx context.Context, method, path, body string) (string, error
 // where it refuses the connection, so that nothing was sent. An answer that is
 // not 2xx is a StatusError. The caller closes the body of any other.
 func (u *User) Send(ctx context.Context, method, path, body string, header http.Header) (*http.Response, error) {
-	gateways, err := u.known(ctx)
+	who, err := u.authorize(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var res *http.Response
-	for range gateways {
-		res, err = u.ask(ctx, gateways[u.next.Add(1)%uint64(len(gateways))].Addr, method, path, body, header)
-		if !errors.Is(err, syscall.ECONNREFUSED) {
-			break
-		}
+	req, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	maps.Copy(req.Header, who)
+	maps.Copy(req.Header, header)
+	res, err := u.over(req)
 	if err != nil {
 		return nil, err
 	}
@@ -117,16 +121,28 @@ func (u *User) known(ctx context.Context) ([]registry.Instance, error) {
 	return u.gateways, nil
 }
 
-func (u *User) ask(ctx context.Context, addr, method, path, body string, header http.Header) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, strings.NewReader(body))
+// over sends a request to the gateway whose turn it is, or to the next ones
+// where it refuses the connection.
+func (u *User) over(req *http.Request) (*http.Response, error) {
+	gateways, err := u.known(req.Context())
 	if err != nil {
 		return nil, err
 	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
+	var res *http.Response
+	for range gateways {
+		turn := req.Clone(req.Context())
+		turn.URL.Host = gateways[u.next.Add(1)%uint64(len(gateways))].Addr
+		turn.Host = turn.URL.Host
+		if req.GetBody != nil {
+			if turn.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+		if res, err = u.client.Do(turn); !errors.Is(err, syscall.ECONNREFUSED) {
+			break
+		}
 	}
-	maps.Copy(req.Header, header)
-	return u.client.Do(req)
+	return res, err
 }
 
 // A StatusError is an answer that is not 2xx.

@@ -146,7 +146,7 @@ func TestUserTellsOfAnswersThatAreNoSuccess(t *testing.T) {
 
 func TestUserSendsBodiesAsJSON(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		mirror := app.Role{Name: "gateway", New: func(*app.Env) (app.Service, error) { return page{}, nil }}
+		mirror := app.Role{Name: "gateway", Edge: true, New: func(*app.Env) (app.Service, error) { return page{}, nil }}
 		f, ground := fleet(t, app.Config{Roles: []app.Role{mirror}})
 		startAll(t, f, "gateway-1")
 		u := user(t, ground)

@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/identity"
 )
 
 // A Ground is a fabric whose hosts can crash and come back.
@@ -51,6 +52,9 @@ type host struct {
 // NewFleet returns a fleet with no host up. All nodes get the settings of node,
 // but for what makes them differ.
 func NewFleet(ground Ground, node app.Config) *Fleet {
+	if s := &node.Security; s.Identity == nil && !s.Insecure {
+		s.Identity = identity.NewMemory(identity.MemoryConfig{Now: node.Now}) // one for all: nodes with CAs of their own are strangers
+	}
 	return &Fleet{ground: ground, node: node, hosts: make(map[string]*host)}
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/interop/grpc_testing"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/auth/rule"
 	"example.com/app/platform/transcode"
 )
 
@@ -50,15 +51,18 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	transcode.WriteError(w, r, err)
 }
 
+// workloads may call the service of these roles, whoever they are.
+var workloads = rule.Table{"/grpc.testing.TestService/": {Peers: []string{"*"}}}
+
 // system is two roles that users can ask.
 func system() []app.Role {
 	return []app.Role{
-		{Name: "gateway", New: func(env *app.Env) (app.Service, error) {
+		{Name: "gateway", Edge: true, New: func(env *app.Env) (app.Service, error) {
 			conn, err := env.Dial("greeter")
 			return &door{grpc_testing.NewTestServiceClient(conn), env.Instance}, err
 		}},
-		{Name: "greeter", Replicas: 2, Load: []string{"GET /a", "GET /b"}, New: func(*app.Env) (app.Service, error) { return echo{}, nil }},
-		{Name: "spare", Extra: true, New: func(*app.Env) (app.Service, error) { return echo{}, nil }},
+		{Name: "greeter", Replicas: 2, Callers: []string{"gateway"}, Rules: workloads, Load: []string{"GET /a", "GET /b"}, New: func(*app.Env) (app.Service, error) { return echo{}, nil }},
+		{Name: "spare", Extra: true, Rules: workloads, New: func(*app.Env) (app.Service, error) { return echo{}, nil }},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -46,6 +47,11 @@ func newAdmin(ctx context.Context, n *Node) (*admin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start admin: %w", err)
 	}
+	door, err := doorOf(ln.Addr(), n.cfg)
+	if err != nil {
+		_ = ln.Close()
+		return nil, fmt.Errorf("start admin: %w", err)
+	}
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector(),
 	} {
@@ -55,7 +61,13 @@ func newAdmin(ctx context.Context, n *Node) (*admin, error) {
 		}
 	}
 	a := &admin{node: n, ln: ln}
-	a.http = http.Server{Handler: a.routes(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	door.next = a.routes()
+	a.http = http.Server{
+		Handler: door, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+		WriteTimeout:   5 * time.Minute, // the longest profile, and who never reads an answer
+		MaxHeaderBytes: 16 << 10,
+		ErrorLog:       slog.NewLogLogger(n.cfg.Log.Handler(), slog.LevelDebug),
+	}
 	return a, nil
 }
 
@@ -73,7 +85,7 @@ func (a *admin) routes() http.Handler {
 	mux.HandleFunc("GET /debug/discovery", a.discovery)
 	mux.HandleFunc("GET /debug/balance", a.balance)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.Handle("/debug/pprof/cmdline", http.NotFoundHandler()) // arguments may tell what is nobody's business
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
@@ -122,7 +134,6 @@ func (in *instance) believes() []registry.Status {
 
 func plain(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
 	_, _ = w.Write([]byte(text)) // who asked has gone
 }

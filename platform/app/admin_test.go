@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -28,6 +29,17 @@ func operate(t *testing.T, cfg Config) (*subject, *visitor) {
 	return launch(t, cfg), visit(t, ground.Host("outside"))
 }
 
+// send is get for a request of one's own.
+func (v *visitor) send(req *http.Request) (int, string, http.Header) {
+	v.t.Helper()
+	res, err := v.client.Do(req)
+	require.NoError(v.t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(v.t, err)
+	return res.StatusCode, string(text), res.Header
+}
+
 func TestAdminAnswersOnEveryPath(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s, v := operate(t, Config{Version: "v1.2.3"})
@@ -40,7 +52,6 @@ func TestAdminAnswersOnEveryPath(t *testing.T) {
 			"/metrics":                  "go_goroutines",
 			"/buildinfo":                "version\tv1.2.3\ngo\tgo1.",
 			"/debug/pprof/":             "goroutine",
-			"/debug/pprof/cmdline":      "test",
 			"/debug/pprof/symbol":       "num_symbols",
 			"/debug/pprof/heap?debug=1": "heap profile",
 		} {
@@ -120,7 +131,7 @@ func TestAdminServesUntilTheLastInstanceHasGone(t *testing.T) {
 
 func TestMetricsTellOfCallsBothWays(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		www := Role{Name: "www", New: func(env *Env) (Service, error) {
+		www := Role{Name: "www", Edge: true, New: func(env *Env) (Service, error) {
 			conn, err := env.Dial("a")
 			return web{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				if call(grpc_testing.NewTestServiceClient(conn)) != nil {

@@ -38,7 +38,7 @@ func TestG7TwoNodesInOneProcessShareNothing(t *testing.T) {
 func TestG7ReplicasInOneProcessAreBuiltOneByOne(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var envs []*Env
-		role := Role{Name: "a", New: func(env *Env) (Service, error) { envs = append(envs, env); return new(echo), nil }}
+		role := Role{Name: "a", Edge: true, Rules: anybody, New: func(env *Env) (Service, error) { envs = append(envs, env); return new(echo), nil }}
 		served := new(journal)
 		f := Memory()
 		s := start(t, Config{

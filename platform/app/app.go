@@ -11,25 +11,42 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"example.com/app/platform/auth/rule"
 	"example.com/app/platform/balance"
 	"example.com/app/platform/network"
 	"example.com/app/platform/proxy"
 	"example.com/app/platform/registry"
+	"example.com/app/platform/telemetry/audit"
 )
 
 // A Role is one service of the system: its name and how to build it.
 type Role struct {
-	Name     string // as in --role, in the registry and in logs
+	Name     string // as in --role, in the registry, in its certificate and in logs
 	Doc      string // what it does, in one line
 	Replicas int    // instances where a whole system runs in one process; 0 means 1
 	Extra    bool   // left out of --role=all
+	Edge     bool   // an http.Handler that faces the outside: no client needs a certificate
+
+	// Callers are the roles that may call it, where no intention says otherwise;
+	// "*" is any role. None: nobody inside.
+	Callers []string
+
+	// Rules say who may call methods whose protos have no authz.v1.rule, by
+	// "/pkg.Service/Method", or "/pkg.Service/" for the whole of a service.
+	Rules rule.Table
+
+	// Paths are the prefixes, as in "/shop", that the gateway hands on to the
+	// role, where it is an http.Handler; it sees to itself who may do what there.
+	Paths []string
 
 	// New builds one instance. It may Dial other roles, and must not wait for
 	// them.
@@ -75,10 +92,13 @@ type Env struct {
 	Registry registry.Registry
 	Network  network.Network
 
+	Issuer Issuer // of access tokens
+
 	Roles  []Role        // the whole system's, for who serves them all
 	Routes []proxy.Route // HTTP prefixes that belong to services of the registry
 
 	clients *clients
+	guard   *guard
 }
 
 // Dial returns the client of a role, the same one each time. It is made by the
@@ -97,6 +117,32 @@ func (e *Env) Balancer(service string) *balance.Balancer {
 		panic(err) // New has parsed it
 	}
 	return b
+}
+
+// TLS is how the instance connects to a role that is an http.Handler behind the
+// gateway: it shows its certificate, and wants to see the role's. Nil: the node
+// is insecure, or the system has no such role.
+func (e *Env) TLS(role string) *tls.Config {
+	if e.guard.workload == nil || !slices.ContainsFunc(e.Roles, func(r Role) bool { return r.Name == role }) {
+		return nil
+	}
+	return e.guard.workload.ClientTLS(role)
+}
+
+// Authorize decides whether a request with these Authorization headers may call
+// a method of another role, by the method's rule, before the call is made. It
+// returns the context that knows the caller. Of the rule it knows what concerns
+// the caller's token; what concerns peers is up to who answers. The other role
+// checks again.
+func (e *Env) Authorize(ctx context.Context, r rule.Rule, method string, authorization []string) (context.Context, error) {
+	if e.guard.workload == nil {
+		return ctx, nil
+	}
+	ctx, err := e.guard.caller(ctx, r, method, authorization)
+	if err != nil {
+		e.guard.denied(ctx, audit.Denial{Method: method}, err)
+	}
+	return ctx, err
 }
 
 // HashHeader is the header whose value keeps calls to a service together, where

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/interop/grpc_testing"
 
+	"example.com/app/platform/auth/rule"
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry"
 	"example.com/app/platform/rpc"
@@ -62,9 +63,12 @@ type web struct{ http.Handler }
 
 func (web) Register(grpc.ServiceRegistrar) {}
 
+// anybody may call the service that the roles of these tests have.
+var anybody = rule.Table{"/grpc.testing.TestService/": {Public: true}}
+
 // serves is a role of one service, which dials other roles.
 func serves(name string, s Service, dials ...string) Role {
-	return Role{Name: name, New: func(env *Env) (Service, error) {
+	return Role{Name: name, Edge: true, Rules: anybody, New: func(env *Env) (Service, error) {
 		for _, role := range dials {
 			if _, err := env.Dial(role); err != nil {
 				return nil, err
@@ -155,7 +159,7 @@ type subject struct {
 }
 
 // launch runs a node with all of the roles, one instance each unless cfg says
-// otherwise.
+// otherwise. Where cfg says nothing of security there is none.
 func launch(t *testing.T, cfg Config) *subject {
 	t.Helper()
 	if cfg.Run == nil {
@@ -163,6 +167,9 @@ func launch(t *testing.T, cfg Config) *subject {
 		for _, r := range cfg.Roles {
 			cfg.Run[r.Name] = 1
 		}
+	}
+	if cfg.Security.Identity == nil {
+		cfg.Security.Insecure = true
 	}
 	node, err := New(cfg)
 	require.NoError(t, err)

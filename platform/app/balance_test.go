@@ -23,7 +23,7 @@ import (
 // asks is an HTTP role that calls other roles, once each for every request, and
 // hands the header X-User on.
 func asks(name string, callees ...string) Role {
-	return Role{Name: name, New: func(env *Env) (Service, error) {
+	return Role{Name: name, Edge: true, New: func(env *Env) (Service, error) {
 		conns := make([]*grpc.ClientConn, len(callees))
 		for i, callee := range callees {
 			var err error
@@ -178,7 +178,7 @@ func TestBalancersEndWithTheirInstance(t *testing.T) {
 	for name, fails := range map[string]error{"after its life": nil, "where it could not start": errors.New("no key to sign with")} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) { // the end of the bubble proves it: Prequal's has goroutines
-				role := Role{Name: "www", New: func(env *Env) (Service, error) {
+				role := Role{Name: "www", Edge: true, Rules: anybody, New: func(env *Env) (Service, error) {
 					require.Same(t, env.Balancer("shop"), env.Balancer("shop"))
 					require.NotSame(t, env.Balancer("shop"), env.Balancer("bank"))
 					_, err := env.Dial("a")

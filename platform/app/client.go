@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"example.com/app/platform/rpc"
 )
@@ -17,6 +18,10 @@ type clients struct {
 	cfg       rpc.ClientConfig // all but the role and its balancer
 	balance   func(role string) Balance
 	balancers *balancers
+
+	credentials func(role string) credentials.TransportCredentials
+
+	idle func() // closes connections to the issuer that nobody uses
 
 	mu     sync.Mutex
 	byRole map[string]*grpc.ClientConn
@@ -33,7 +38,7 @@ func (c *clients) dial(role string) (*grpc.ClientConn, error) {
 	if cfg.Balancer, err = c.balancers.of(role); err != nil {
 		return nil, err
 	}
-	cfg.Role, cfg.HashHeader = role, c.balance(role).Header
+	cfg.Role, cfg.HashHeader, cfg.Credentials = role, c.balance(role).Header, c.credentials(role)
 	conn, err := rpc.Dial(cfg) // does not wait: it connects at the first call
 	if err != nil {
 		return nil, err
@@ -90,5 +95,6 @@ func (c *clients) close() error {
 		all = errors.Join(all, conn.Close())
 	}
 	c.balancers.close()
+	c.idle()
 	return all
 }

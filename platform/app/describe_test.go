@@ -20,14 +20,23 @@ func describable() []Role {
 	return []Role{front, back, aside}
 }
 
+// tested is the methods that the roles of these tests answer.
+func tested() []MethodInfo {
+	var all []MethodInfo
+	for _, name := range []string{"CacheableUnaryCall", "EmptyCall", "FullDuplexCall", "HalfDuplexCall", "StreamingInputCall", "StreamingOutputCall", "UnaryCall", "UnimplementedCall"} {
+		all = append(all, MethodInfo{Name: "grpc.testing.TestService/" + name, Rule: "public", Routes: []string{}})
+	}
+	return all
+}
+
 func TestDescribeSeesWhatARoleDials(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		got, err := Describe(describable(), "v1")
 		require.NoError(t, err)
 		require.Equal(t, []RoleInfo{
-			{Name: "front", Does: "answers people", Needs: []string{"aside", "back"}, Replicas: 2, InAll: true},
-			{Name: "back", Does: "answers front", Needs: []string{}, Replicas: 1, InAll: true},
-			{Name: "aside", Needs: []string{}, Replicas: 1},
+			{Name: "front", Does: "answers people", Needs: []string{"aside", "back"}, Replicas: 2, InAll: true, Callers: []string{}, Methods: []MethodInfo{}},
+			{Name: "back", Does: "answers front", Needs: []string{}, Replicas: 1, InAll: true, Callers: []string{}, Methods: tested()},
+			{Name: "aside", Needs: []string{}, Replicas: 1, Callers: []string{}, Methods: tested()},
 		}, got)
 	})
 }
@@ -35,7 +44,7 @@ func TestDescribeSeesWhatARoleDials(t *testing.T) {
 func TestDescribeLeavesNothingBehind(t *testing.T) {
 	bubble(t, func(t *testing.T) { // the end of the bubble proves it
 		var conn *grpc.ClientConn
-		role := Role{Name: "a", New: func(env *Env) (Service, error) {
+		role := Role{Name: "a", Edge: true, Rules: anybody, New: func(env *Env) (Service, error) {
 			var err error
 			if conn, err = env.Dial("b"); err != nil {
 				return nil, err

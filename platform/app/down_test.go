@@ -34,7 +34,7 @@ func TestR2OrderDown(t *testing.T) {
 				return nil
 			},
 		}
-		a := Role{Name: "a", New: func(env *Env) (Service, error) {
+		a := Role{Name: "a", Edge: true, Rules: anybody, New: func(env *Env) (Service, error) {
 			var err error
 			client, err = env.Dial("b")
 			return slow, err

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,8 +15,10 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"example.com/app/platform/balance"
+	"example.com/app/platform/identity"
 	"example.com/app/platform/resilience"
 	"example.com/app/platform/rpc"
+	"example.com/app/platform/telemetry/audit"
 	"example.com/app/platform/transcode"
 )
 
@@ -28,11 +31,16 @@ type httpServer struct {
 	served   atomic.Bool
 	fresh    fresh
 	cut      context.CancelFunc // ends the contexts of all requests
+	guard    *guard             // who may ask; nil: anybody
+	tls      *tls.Config        // nil: plain text
 }
 
 func newHTTPServer(in *instance, handler http.Handler) *httpServer {
 	life, cut := context.WithCancel(context.Background())
 	s := &httpServer{cut: cut}
+	if in.guard.workload != nil && !in.role.Edge {
+		s.guard, s.tls = in.guard, in.guard.workload.ServerTLS()
+	}
 	s.http = http.Server{
 		Handler:           s.around(in, handler),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -76,6 +84,9 @@ func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
 		if err == nil {
 			answer.limited(place)
 			defer answer.leave()
+			err = s.admit(r)
+		}
+		if err == nil {
 			err = workers.Do(r.Context(), func() error { handler.ServeHTTP(answer, r); return nil })
 		}
 		if err != nil {
@@ -83,6 +94,19 @@ func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
 		}
 		answer.wrote(http.StatusOK) // what net/http sends for a handler that says nothing
 	})
+}
+
+// admit asks the guard whether the workload that sent a request may.
+func (s *httpServer) admit(r *http.Request) error {
+	if s.guard == nil {
+		return nil
+	}
+	peer, _ := identity.PeerOf(r.TLS)
+	err := s.guard.admitPeer(peer.Role())
+	if err != nil {
+		s.guard.denied(r.Context(), audit.Denial{Method: r.Method, Peer: peer.String(), RequestID: r.Header.Get("X-Request-Id")}, err)
+	}
+	return err
 }
 
 // caller is a hash of who sent a request: its address, without the port, which
@@ -94,6 +118,9 @@ func caller(r *http.Request) uint64 {
 
 // Serve answers requests on ln until Stop.
 func (s *httpServer) Serve(ln net.Listener) error {
+	if s.tls != nil {
+		ln = tls.NewListener(ln, s.tls)
+	}
 	if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}

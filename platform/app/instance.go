@@ -24,6 +24,7 @@ type instance struct {
 	host string // its name on the fabric
 
 	env       *Env
+	guard     *guard
 	balancers *balancers
 	registry  registry.Registry // as it is; env has the role's view of it
 	service   Service
@@ -51,21 +52,26 @@ type server interface {
 // behind that close does not end.
 func (in *instance) prepare(ctx context.Context) error {
 	reg, network := in.node.cfg.Fabric.Host(in.host)
-	in.env = in.node.newEnv(in, reg, network)
 	var err error
+	if in.env, err = in.node.newEnv(in, reg, network); err != nil {
+		return fmt.Errorf("start %s: %w", in.host, err)
+	}
 	if in.service, err = in.role.New(in.env); err != nil {
 		return fmt.Errorf("start %s: %w", in.host, err)
 	}
 	base, shared := in.node.cfg.GRPC, in.node.cfg.Spread
 	if handler, ok := in.service.(http.Handler); ok {
 		base = in.node.cfg.HTTP
-		if edge := in.node.cfg.Edge; edge != nil {
+		if edge := in.node.cfg.Edge; edge != nil && in.role.Edge {
 			network, shared = edge, true // one host, whatever the fabric is
 		}
 		in.server = newHTTPServer(in, handler)
 	} else {
 		calls := in.newRPCServer()
 		in.server = calls
+		if err := in.guard.know(calls.Methods()); err != nil {
+			return fmt.Errorf("start %s: %w", in.host, err)
+		}
 		if len(calls.Services()) == 0 {
 			return fmt.Errorf("start %s: the role registers no gRPC service and is no http.Handler", in.host)
 		}
@@ -122,6 +128,7 @@ func (in *instance) run() error {
 	if r, ok := in.service.(Runner); ok {
 		task("run", func() error { return r.Run(life) })
 	}
+	in.guard.run(life, task)
 	leave := in.register(task)
 	err := in.wait(broken)
 	cut := in.down(leave)
@@ -198,30 +205,50 @@ func (in *instance) register(task func(string, func() error)) (leave func(ctx co
 	}
 }
 
-// ready waits for the roles that were dialled, at most Config.WaitNeeds, and
-// for the service's own check, as long as it takes. It reports whether the
-// instance may serve.
+// ready waits for a certificate and for the service's own check, as long as it
+// takes, and for the roles that were dialled, at most Config.WaitNeeds. It
+// reports whether the instance may serve.
 func (in *instance) ready(ctx context.Context) bool {
+	if !in.until(ctx, in.guard.ready) {
+		return false
+	}
 	needs, cancel := context.WithTimeout(ctx, in.node.cfg.WaitNeeds)
 	defer cancel()
 	in.state.set(phaseWaiting, fmt.Errorf("waiting for %v", in.env.clients.roles()))
 	if err := in.env.clients.ready(needs); err != nil && ctx.Err() == nil {
 		in.env.Log.Warn("serve without what it needs", slog.Any("error", err))
 	}
-	again := time.NewTicker(100 * time.Millisecond)
+	return in.until(ctx, in.check)
+}
+
+// until waits, as long as it takes, until check finds nothing amiss. It reports
+// whether that was before ctx ended.
+func (in *instance) until(ctx context.Context, check func() error) bool {
+	again := time.NewTimer(time.Hour)
 	defer again.Stop()
-	for ctx.Err() == nil {
-		err := in.check()
+	for pause := time.Millisecond; ctx.Err() == nil; pause = min(2*pause, 100*time.Millisecond) {
+		err := check()
 		if err == nil {
 			return true
 		}
 		in.state.set(phaseWaiting, err)
+		again.Reset(pause)
 		select {
 		case <-again.C:
 		case <-ctx.Done():
 		}
 	}
 	return false
+}
+
+// calls lists the roles that the instance calls, sorted.
+func (in *instance) calls() []string {
+	roles := in.env.clients.roles()
+	if in.env.Issuer.inside() && in.role.Name != issuerRole && !slices.Contains(roles, issuerRole) {
+		roles = append(roles, issuerRole)
+		slices.Sort(roles)
+	}
+	return roles
 }
 
 // check asks the service whether it can answer calls.

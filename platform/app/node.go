@@ -22,6 +22,7 @@ import (
 	"example.com/app/platform/registry"
 	"example.com/app/platform/resilience"
 	"example.com/app/platform/rpc"
+	"example.com/app/platform/telemetry"
 )
 
 // A Config says what a node runs, and on what. Zero values are the defaults.
@@ -40,17 +41,20 @@ type Config struct {
 	Select     map[string]registry.Selector // which instances of a role to call; none: all
 	Balance    map[string]Balance           // how calls to a role are shared; "" says it for all others
 
-	GRPC      string          // host:port for gRPC; empty means ":50051"
-	HTTP      string          // host:port of HTTP roles; empty means ":8080"
-	Admin     string          // host:port for health, metrics and profiles; empty: none
-	Advertise string          // host that others dial; empty: where it listens
-	Edge      network.Network // where Admin and HTTP roles listen; nil: as the rest
-	Spread    bool            // count ports up, one per instance, because all share one host
+	GRPC       string           // host:port for gRPC; empty means ":50051"
+	HTTP       string           // host:port of HTTP roles; empty means ":8080"
+	Admin      string           // host:port for health, metrics and profiles; empty: none
+	AdminToken telemetry.Secret // what whoever asks Admin must bring as bearer token; empty: nothing, which loopback alone allows
+	Advertise  string           // host that others dial; empty: where it listens
+	Edge       network.Network  // where Admin and HTTP roles listen; nil: as the rest
+	Spread     bool             // count ports up, one per instance, because all share one host
 
 	Drain     time.Duration // answers go on for so long after leaving the registry; may be 0
 	Grace     time.Duration // from the stop on, after which calls are cut; 0 means 30 s
 	WaitNeeds time.Duration // for dialled roles to be there, before serving without; 0 means 10 s
 	WaitSeen  time.Duration // to be seen in the registry, before it counts as started; 0 means 2 s
+
+	Security Security // who is who, and who may what
 
 	Routes  []proxy.Route                     // HTTP prefixes of services of the registry
 	Work    map[string]resilience.Work        // modelled work, by role
@@ -116,6 +120,9 @@ func New(cfg Config) (*Node, error) {
 		cfg.Now = time.Now
 	}
 	cfg.GRPC, cfg.HTTP = cmp.Or(cfg.GRPC, ":50051"), cmp.Or(cfg.HTTP, ":8080")
+	if err := cfg.secure(); err != nil {
+		return nil, err
+	}
 	cfg.Grace = cmp.Or(cfg.Grace, 30*time.Second)
 	cfg.WaitNeeds = cmp.Or(cfg.WaitNeeds, 10*time.Second)
 	cfg.WaitSeen = cmp.Or(cfg.WaitSeen, 2*time.Second)
@@ -230,7 +237,7 @@ func (n *Node) prepare(ctx context.Context) error {
 	order := n.callersFirst()
 	for _, in := range n.instances {
 		for _, caller := range n.instances {
-			if order[caller.role.Name] < order[in.role.Name] && slices.Contains(caller.env.clients.roles(), in.role.Name) {
+			if order[caller.role.Name] < order[in.role.Name] && slices.Contains(caller.calls(), in.role.Name) {
 				in.callers = append(in.callers, caller)
 			}
 		}
@@ -248,7 +255,7 @@ func (n *Node) prepare(ctx context.Context) error {
 func (n *Node) callersFirst() map[string]int {
 	calls := make(map[string][]string)
 	for _, in := range n.instances {
-		calls[in.role.Name] = in.env.clients.roles()
+		calls[in.role.Name] = in.calls()
 	}
 	rank, finished := make(map[string]int), 0
 	var visit func(string)

@@ -11,6 +11,7 @@ import (
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/credentials"
 
 	"example.com/app/platform/balance"
 	"example.com/app/platform/network"
@@ -20,7 +21,7 @@ import (
 )
 
 // newEnv is what the instance's role gets.
-func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) *Env {
+func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) (*Env, error) {
 	metrics := prometheus.WrapRegistererWith(prometheus.Labels{"role": in.role.Name, "host": in.host}, n.cfg.Metrics)
 	calls := grpcprom.NewClientMetrics(grpcprom.WithClientHandlingTimeHistogram())
 	copies := rpc.NewHedgeMetrics()
@@ -37,18 +38,34 @@ func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) 
 		return cfg
 	}}
 	metrics.MustRegister(balance.Collector(in.balancers.reports))
-	return &Env{
+	in.env = &Env{
 		Role: in.role.Name, Instance: id, Version: n.cfg.Version, Zone: n.cfg.Zone,
 		Log:     log,
 		Metrics: metrics, Now: n.cfg.Now,
 		Registry: reg, Network: net,
 		Roles: n.cfg.Roles, Routes: n.cfg.Routes,
 		clients: &clients{
-			cfg:       rpc.ClientConfig{Registry: reg, Network: net, Metrics: calls, HedgeMetrics: copies, Methods: n.cfg.Methods},
-			balance:   n.cfg.balance,
-			balancers: in.balancers,
+			cfg:         rpc.ClientConfig{Registry: reg, Network: net, Metrics: calls, HedgeMetrics: copies, Methods: n.cfg.Methods},
+			balance:     n.cfg.balance,
+			balancers:   in.balancers,
+			credentials: in.credentials,
 		},
 	}
+	in.env.Issuer = n.issuer(in)
+	var err error
+	if in.guard, err = in.newGuard(in.env.Issuer); err != nil {
+		return nil, fmt.Errorf("decide who may call: %w", err)
+	}
+	in.env.guard = in.guard
+	return in.env, nil
+}
+
+// credentials are those of a connection to a role; nil: none.
+func (in *instance) credentials(role string) credentials.TransportCredentials {
+	if in.guard.workload == nil {
+		return nil
+	}
+	return in.guard.workload.Client(role)
 }
 
 // A view is the registry as the roles of a node see it: of the roles they call,
@@ -90,6 +107,10 @@ func (in *instance) newRPCServer() *rpc.Server {
 		Workers: in.workers(),
 		Limiter: in.limiter(),
 		Methods: in.node.cfg.Methods,
+		Guard:   in.guard,
+	}
+	if in.guard.workload != nil {
+		cfg.Credentials = in.guard.workload.Server()
 	}
 	in.env.Metrics.MustRegister(cfg.Metrics)
 	if observe := in.node.cfg.Observe; observe != nil {

@@ -100,5 +100,8 @@ func explain(err error) error {
 	if errors.Is(err, syscall.EACCES) {
 		return &HintError{err, "ports below 1024 need privileges: choose others with --grpc, --http and --admin"}
 	}
+	if errors.Is(err, app.ErrAdminOpen) {
+		return &HintError{err, "say who may ask there with --admin-token-file=FILE, or keep it to this machine: --admin=127.0.0.1:9090"}
+	}
 	return err
 }

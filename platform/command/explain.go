@@ -3,10 +3,8 @@ package command
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"os"
 	"time"
@@ -30,7 +28,8 @@ func Explain(all []app.Role) *cobra.Command {
 
 // explainPick is `app explain pick`.
 func explainPick(all []app.Role) *cobra.Command {
-	var admin, format string
+	var port adminPort
+	var format string
 	var patience time.Duration
 	cmd := &cobra.Command{
 		Use:   "pick ROLE",
@@ -56,12 +55,13 @@ its admin port, for all roles.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), patience)
 			defer cancel()
-			picks, err := askPicks(ctx, admin, args[0])
-			if err != nil {
+			var picks []app.Picks
+			page := url.URL{Path: "/debug/balance", RawQuery: url.Values{"role": {args[0]}, "format": {"json"}}.Encode()}
+			if err := port.get(ctx, cmd.InOrStdin(), page, &picks); err != nil {
 				return err
 			}
 			if len(picks) == 0 {
-				return nobodyCalls(all, args[0], admin)
+				return nobodyCalls(all, args[0], port.addr)
 			}
 			return printPicks(cmd.OutOrStdout(), format, picks)
 		},
@@ -70,37 +70,11 @@ its admin port, for all roles.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&admin, "admin", "127.0.0.1:9090", "admin address of the process to ask")
+	port.flags(f)
 	f.StringVarP(&format, "output", "o", "table", "output format: table, json")
 	f.DurationVar(&patience, "timeout", 10*time.Second, "how long to wait for an answer")
 	complete(cmd, "output", func() []string { return []string{"table", "json"} })
 	return cmd
-}
-
-// askPicks asks a process how calls to a role are shared.
-func askPicks(ctx context.Context, admin, role string) ([]app.Picks, error) {
-	u := url.URL{Scheme: "http", Host: admin, Path: "/debug/balance", RawQuery: url.Values{"role": {role}, "format": {"json"}}.Encode()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, usage("--admin %q: %w", admin, err)
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	res, err := client.Do(req)
-	if err != nil {
-		if broken := (*url.Error)(nil); errors.As(err, &broken) {
-			err = broken.Err // without the address twice
-		}
-		return nil, &HintError{fmt.Errorf("ask %s: %w", admin, err), "is a process running, and is that its --admin address?"}
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("ask %s: %s", admin, res.Status)
-	}
-	var picks []app.Picks
-	if err := json.NewDecoder(io.LimitReader(res.Body, 16<<20)).Decode(&picks); err != nil {
-		return nil, fmt.Errorf("ask %s: %w", admin, err)
-	}
-	return picks, nil
 }
 
 // nobodyCalls is the error for a role that does not exist, or that others call.

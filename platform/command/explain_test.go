@@ -79,3 +79,40 @@ func TestExplainSaysWhatIsMissing(t *testing.T) {
 	require.EqualError(t, err, "ask 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused")
 	require.ErrorAs(t, err, new(*HintError))
 }
+
+func TestEX1ExplainBringsTheAdminToken(t *testing.T) {
+	file := secretFile(t, "0123456789abcdef\n", 0o600)
+	process := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Header.Get("Authorization") {
+		case "Bearer 0123456789abcdef":
+			_, _ = w.Write([]byte(report))
+		case "Bearer redirected-elsewhere":
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		default:
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer process.Close()
+	explain := func(args ...string) (string, error) {
+		cmd := Explain(nil)
+		var out strings.Builder
+		cmd.SetOut(&out)
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		cmd.SetArgs(append([]string{"pick", "greeter", "--admin=" + strings.TrimPrefix(process.URL, "http://")}, args...))
+		err := cmd.ExecuteContext(t.Context())
+		return out.String(), err
+	}
+	text, err := explain("--admin-token-file=" + file)
+	require.NoError(t, err)
+	require.Contains(t, text, "gateway-1 calls greeter")
+	_, err = explain()
+	require.ErrorContains(t, err, "401 Unauthorized")
+	require.Contains(t, hintOf(err), "--admin-token-file")
+	_, err = explain("--admin-token-file=" + secretFile(t, "redirected-elsewhere", 0o600))
+	require.ErrorContains(t, err, "302 Found", "the token goes nowhere else")
+	_, err = explain("--admin-token-file=" + secretFile(t, "short", 0o600))
+	require.ErrorContains(t, err, "too short")
+	t.Setenv("APP_ADMIN_TOKEN_FILE", file)
+	_, err = explain()
+	require.NoError(t, err)
+}

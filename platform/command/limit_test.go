@@ -20,7 +20,7 @@ func configured(t *testing.T, args ...string) (app.Config, error) {
 	f := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	s.flags(f)
 	require.NoError(t, f.Parse(append([]string{"--role=all"}, args...)))
-	return s.config([]app.Role{{Name: "greeter"}, {Name: "shop"}}, "v1", io.Discard, false)
+	return s.config([]app.Role{{Name: "greeter"}, {Name: "shop"}}, "v1", streams{err: io.Discard}, false)
 }
 
 func TestLimitsAndMethodsAreReadFromFlags(t *testing.T) {

@@ -18,7 +18,7 @@ func (web) Register(grpc.ServiceRegistrar) {}
 
 // serves is a role of one service, which dials other roles.
 func serves(name string, s app.Service, dials ...string) app.Role {
-	return app.Role{Name: name, New: func(env *app.Env) (app.Service, error) {
+	return app.Role{Name: name, Edge: true, New: func(env *app.Env) (app.Service, error) {
 		for _, role := range dials {
 			if _, err := env.Dial(role); err != nil {
 				return nil, err
@@ -56,6 +56,7 @@ func TestRolesAreJSON(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(text), &got))
 	require.Equal(t, map[string]any{
 		"name": "front", "does": "answers people", "needs": []any{"aside", "back"}, "replicas": 2.0, "in_all": true,
+		"callers": []any{}, "methods": []any{},
 	}, got[0])
 	require.Equal(t, []any{}, got[1]["needs"], "a list, also when it is empty")
 }

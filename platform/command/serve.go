@@ -45,7 +45,7 @@ that may be repeated take several values there, separated by ";".`,
 			if err := FromEnv(cmd, os.LookupEnv); err != nil {
 				return err
 			}
-			cfg, err := s.config(all, version, cmd.ErrOrStderr(), cmd.Flags().Changed("drain"))
+			cfg, err := s.config(all, version, streams{cmd.InOrStdin(), cmd.ErrOrStderr()}, cmd.Flags().Changed("drain"))
 			if err != nil {
 				return err
 			}

@@ -29,7 +29,7 @@ func asked(t *testing.T, line string) (app.Config, error) {
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	s.flags(flags)
 	require.NoError(t, flags.Parse(strings.Fields(line)))
-	return s.config(system(), "v1.2.3", io.Discard, flags.Changed("drain"))
+	return s.config(system(), "v1.2.3", streams{err: io.Discard}, flags.Changed("drain"))
 }
 
 func TestServeDefaults(t *testing.T) {
@@ -63,19 +63,19 @@ func TestServeStandsOnTheGroundThatIsAskedFor(t *testing.T) {
 		registry, network string
 		drain             time.Duration
 	}{
-		"--role=all":                                           {memory, memory, 0},
-		"--role=all --drain=1s":                                {memory, memory, time.Second},
-		"--role=all,interop":                                   {memory, memory, 0},
-		"--role=all --registry=consul":                         {"consul", tcp, 5 * time.Second},
-		"--role=all --registry=consul --network=memory":        {"consul", memory, 0},
-		"--role=all --network=tcp":                             {memory, tcp, 5 * time.Second},
-		"--role=greeter":                                       {"consul", tcp, 5 * time.Second},
-		"--role=greeter --registry=memory":                     {memory, memory, 0},
-		"--role=greeter --registry=memory --network=tcp":       {memory, tcp, 5 * time.Second},
-		"--role=greeter --registry=static":                     {"static", tcp, 5 * time.Second},
-		"--role=greeter --registry=static --peer=a=10.0.0.7:1": {"static", tcp, 5 * time.Second},
-		"--role=greeter --registry=static --network=memory":    {"static", memory, 0},
-		"--role=greeter --registry=auto --network=auto":        {"consul", tcp, 5 * time.Second},
+		"--role=all":                                                      {memory, memory, 0},
+		"--role=all --drain=1s":                                           {memory, memory, time.Second},
+		"--role=all,interop":                                              {memory, memory, 0},
+		"--role=all --registry=consul":                                    {"consul", tcp, 5 * time.Second},
+		"--role=all --registry=consul --network=memory":                   {"consul", memory, 0},
+		"--role=all --network=tcp":                                        {memory, tcp, 5 * time.Second},
+		"--role=greeter":                                                  {"consul", tcp, 5 * time.Second},
+		"--role=greeter --registry=memory":                                {memory, memory, 0},
+		"--role=greeter --registry=memory --network=tcp":                  {memory, tcp, 5 * time.Second},
+		"--role=greeter --registry=static --insecure":                     {"static", tcp, 5 * time.Second},
+		"--role=greeter --registry=static --insecure --peer=a=10.0.0.7:1": {"static", tcp, 5 * time.Second},
+		"--role=greeter --registry=static --insecure --network=memory":    {"static", memory, 0},
+		"--role=greeter --registry=auto --network=auto":                   {"consul", tcp, 5 * time.Second},
 	} {
 		cfg, err := asked(t, line)
 		require.NoError(t, err, line)
@@ -96,7 +96,7 @@ func TestServeStandsOnTheGroundThatIsAskedFor(t *testing.T) {
 }
 
 func TestServePeersAreTheStaticRegistry(t *testing.T) {
-	cfg, err := asked(t, "--role=greeter --registry=static --peer=phrasebook=10.0.0.7:50051 --peer=phrasebook=[::1]:2")
+	cfg, err := asked(t, "--role=greeter --registry=static --insecure --peer=phrasebook=10.0.0.7:50051 --peer=phrasebook=[::1]:2")
 	require.NoError(t, err)
 	require.Equal(t, []string{"10.0.0.7:50051", "[::1]:2"}, addrs(cfg.Fabric, "phrasebook"))
 	require.Empty(t, addrs(cfg.Fabric, "greeter"))

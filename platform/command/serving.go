@@ -35,6 +35,7 @@ type serving struct {
 	grpc, http, admin, advertise, zone   string
 	drain, grace                         time.Duration
 	log, logLevel                        string
+	securing
 }
 
 // flags adds the flags, with their defaults.
@@ -61,12 +62,13 @@ func (s *serving) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&s.methods, "method", nil, "how a method is called and answered, as in /greeter.v1.Greeter/SayHello:timeout=1s,retry=off,hedge=on,priority=critical,weight=2; /greeter.v1.Greeter/ is all of a service, nothing all (may be repeated)")
 	f.DurationVar(&s.drain, "drain", 5*time.Second, "how long to answer after leaving the registry; default 0s where all is in memory")
 	f.DurationVar(&s.grace, "grace", 30*time.Second, "how long a stop may take for one instance before calls are cut")
+	s.securing.flags(f)
 	f.StringVar(&s.log, "log", "auto", "log format: text, json (Elastic Common Schema); auto is text on a terminal")
 	f.StringVar(&s.logLevel, "log-level", "info", "lowest level that is logged: debug, info, warn, error")
 }
 
 // config turns flags into a Config, or into an error that says which is wrong.
-func (s *serving) config(all []app.Role, version string, stderr io.Writer, drainSet bool) (app.Config, error) {
+func (s *serving) config(all []app.Role, version string, std streams, drainSet bool) (app.Config, error) {
 	if len(s.roles) == 0 {
 		return app.Config{}, &UsageError{&HintError{fmt.Errorf("which role? --role is missing"), "app serve --role=all runs the whole system; `app roles` lists the roles"}}
 	}
@@ -84,7 +86,7 @@ func (s *serving) config(all []app.Role, version string, stderr io.Writer, drain
 	if cfg.Run, err = Counts(all, run, whole, s.replicas); err != nil {
 		return app.Config{}, err
 	}
-	if cfg.Log, err = s.newLog(stderr, version); err != nil {
+	if cfg.Log, err = s.newLog(std.err, version); err != nil {
 		return app.Config{}, &UsageError{err}
 	}
 	if cfg.Work, err = ParseWork(all, s.work); err != nil {
@@ -114,7 +116,16 @@ func (s *serving) config(all []app.Role, version string, stderr io.Writer, drain
 	if s.drain < 0 || s.grace <= 0 {
 		return app.Config{}, usage("--drain must be 0s or more, --grace above 0s")
 	}
-	return cfg, s.ground(&cfg, whole, drainSet)
+	if err := s.ground(&cfg, whole, drainSet); err != nil {
+		return app.Config{}, err
+	}
+	return cfg, s.secure(&cfg, whole, std.in)
+}
+
+// streams are those of the command.
+type streams struct {
+	in  io.Reader
+	err io.Writer
 }
 
 // addresses checks those that the flags name.
@@ -169,15 +180,20 @@ func (s *serving) newLog(stderr io.Writer, version string) (*slog.Logger, error)
 	return telemetry.NewLog(stderr, cfg)
 }
 
+// kind is that of the registry.
+func (s *serving) kind(whole bool) string {
+	switch {
+	case s.registry != "auto":
+		return s.registry
+	case whole:
+		return "memory"
+	}
+	return "consul"
+}
+
 // ground chooses the registry and the network.
 func (s *serving) ground(cfg *app.Config, whole, drainSet bool) error {
-	kind := s.registry
-	if kind == "auto" {
-		kind = "consul"
-		if whole {
-			kind = "memory"
-		}
-	}
+	kind := s.kind(whole)
 	memory := app.Memory()
 	tcp := app.One(nil, new(network.TCP))
 	var registries, networks app.Fabric = memory, tcp

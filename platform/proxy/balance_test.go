@@ -249,7 +249,7 @@ func (endless) Watch(context.Context, string) iter.Seq2[[]registry.Instance, err
 
 func TestRunSaysWhenTheRegistryGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, err := proxy.New(proxy.Config{Registry: endless{}}, []proxy.Route{{"/shop", "shop"}})
+		p, err := proxy.New(proxy.Config{Registry: endless{}}, []proxy.Route{{Prefix: "/shop", Service: "shop"}})
 		require.NoError(t, err)
 		require.EqualError(t, p.Run(t.Context()), "watch shop: the registry ended it")
 	})

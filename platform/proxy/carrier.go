@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -48,6 +49,7 @@ func newCarrier(c Config, services map[string]*service) *carrier {
 	})
 	t.transport = &http.Transport{
 		DialContext:            func(ctx context.Context, _, addr string) (net.Conn, error) { return t.dial(ctx, addr) },
+		DialTLSContext:         t.dialTLS,
 		DisableCompression:     true, // bodies pass as they are
 		MaxIdleConnsPerHost:    c.IdleConnsPerHost,
 		IdleConnTimeout:        c.IdleTimeout,
@@ -67,8 +69,12 @@ func (t *carrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	patience := newPatience(t.config.ResponseHeaderTimeout, cancel)
-	out := req.WithContext(ctx)
 	u := *req.URL
+	if s.tls != nil {
+		u.Scheme = "https"
+		ctx = context.WithValue(ctx, secured{}, s)
+	}
+	out := req.WithContext(ctx)
 	out.URL = &u
 	if req.Body != nil {
 		out.Body = &upload{body: req.Body, patience: patience}
@@ -149,6 +155,27 @@ func (t *carrier) dial(ctx context.Context, addr string) (net.Conn, error) {
 		return nil, &dialError{addr, err}
 	}
 	return t.lines.keep(conn)
+}
+
+// secured is the context's key of the service that a connection is dialled for.
+type secured struct{}
+
+// dialTLS is dial for a service that is connected to over TLS. A handshake that
+// fails is a dial that failed: nothing was sent.
+func (t *carrier) dialTLS(ctx context.Context, _, addr string) (net.Conn, error) {
+	s, _ := ctx.Value(secured{}).(*service)
+	conn, err := t.dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.config.DialTimeout)
+	defer cancel()
+	c := tls.Client(conn, s.tls)
+	if err := c.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, &dialError{addr, err}
+	}
+	return c, nil
 }
 
 // close ends every connection, in use or not, and every attempt at one.

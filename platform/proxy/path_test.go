@@ -22,7 +22,7 @@ func forward(t *testing.T, target string) (string, error) {
 	if err := checkURL(u); err != nil {
 		return "", err
 	}
-	p := &Proxy{routes: table{{"/shop", "shop"}}}
+	p := &Proxy{routes: table{{Prefix: "/shop", Service: "shop"}}}
 	in := &http.Request{Method: "GET", URL: u, Header: http.Header{}}
 	pr := &httputil.ProxyRequest{In: in, Out: in.Clone(t.Context())}
 	p.rewrite(pr)
@@ -86,7 +86,7 @@ func FuzzCheckURL(f *testing.F) {
 		if err != nil || uerr != nil || !strings.HasPrefix(u.Path, "/shop") {
 			return
 		}
-		if _, ok := (table{{"/shop", "shop"}}).match(u.Path); !ok {
+		if _, ok := (table{{Prefix: "/shop", Service: "shop"}}).match(u.Path); !ok {
 			return
 		}
 		path, _, _ := strings.Cut(got, "?")

@@ -11,6 +11,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -43,6 +44,10 @@ type Config struct {
 	// HashHeader is the header whose value sends requests for a service to the same
 	// instance, where the policy hashes. Nil or empty: none.
 	HashHeader func(service string) string
+
+	// TLS is how a service is connected to. Nil, or where it returns nil: in plain
+	// text.
+	TLS func(service string) *tls.Config
 
 	// Failure reports whether a status is one that a healthy instance would not
 	// give. Nil: 5xx but 501.
@@ -161,12 +166,6 @@ func New(c Config, routes []Route) (*Proxy, error) {
 		BufferPool:     new(buffers),
 	}
 	return p, nil
-}
-
-// Handles reports whether a decoded path (URL.Path) belongs to a route.
-func (p *Proxy) Handles(path string) bool {
-	_, ok := p.routes.match(path)
-	return ok
 }
 
 // Run follows the services in the registry until ctx ends, which is to be after

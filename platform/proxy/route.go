@@ -11,22 +11,50 @@ import (
 )
 
 // A Route sends what is under a path prefix to a service of the registry.
+// Whoever serves a Proxy sees to who may use it.
 type Route struct {
 	Prefix  string // as in "/shop": begins with a slash, ends without one
 	Service string // its name in the registry
+
+	Public bool     // for everybody; else for those with an access token
+	Scopes []string // that the token has, all of them
 }
 
 // String is the route as ParseRoute reads it.
-func (r Route) String() string { return r.Prefix + "=" + r.Service }
+func (r Route) String() string {
+	s := r.Prefix + "=" + r.Service
+	if r.Public {
+		s += ",public"
+	}
+	for _, scope := range r.Scopes {
+		s += ",scope=" + scope
+	}
+	return s
+}
 
-// ParseRoute reads "/prefix=service". A slash at the end of the prefix is
-// dropped. An error is of kind errs.Invalid and says what was wanted.
+// ParseRoute reads "/prefix=service", and behind it ",public", or ",scope=NAME"
+// for each scope. A slash at the end of the prefix is dropped. An error is of
+// kind errs.Invalid and says what was wanted.
 func ParseRoute(s string) (Route, error) {
-	prefix, service, ok := strings.Cut(s, "=")
+	prefix, rest, ok := strings.Cut(s, "=")
 	if !ok {
 		return Route{}, errs.Invalid.New("route %q has no \"=\"; write it as /shop=shop", s)
 	}
-	r := Route{strings.TrimSuffix(prefix, "/"), service}
+	service, options, more := strings.Cut(rest, ",")
+	r := Route{Prefix: strings.TrimSuffix(prefix, "/"), Service: service}
+	for more {
+		var option string
+		option, options, more = strings.Cut(options, ",")
+		key, scope, _ := strings.Cut(option, "=")
+		switch {
+		case option == "public":
+			r.Public = true
+		case key == "scope" && scope != "":
+			r.Scopes = append(r.Scopes, scope)
+		default:
+			return Route{}, errs.Invalid.New("route %q: unknown option %q; there are public and scope=NAME", s, option)
+		}
+	}
 	if err := r.Validate(); err != nil {
 		return Route{}, errs.Invalid.New("route %q: %w", s, err)
 	}
@@ -66,6 +94,9 @@ func (r Route) Validate() error {
 	case strings.ContainsAny(r.Prefix, "?#%{} ") || strings.HasSuffix(r.Prefix, "/"):
 		return errs.Invalid.New("prefix %q is not a plain path; write it as /shop or /shop/cart", r.Prefix)
 	}
+	if r.Public && len(r.Scopes) > 0 {
+		return errs.Invalid.New("it is public and asks for scopes; only one can be meant")
+	}
 	if err := checkPath(r.Prefix); err != nil {
 		return errs.Invalid.New("prefix %q: %w", r.Prefix, err)
 	}
@@ -94,6 +125,9 @@ func newTable(routes []Route) (table, error) {
 	}
 	return t, nil
 }
+
+// Route finds the route of a decoded path (URL.Path).
+func (p *Proxy) Route(path string) (Route, bool) { return p.routes.match(path) }
 
 // match finds the route of a decoded path: the longest prefix that ends where
 // a segment of the path ends.

@@ -12,11 +12,11 @@ import (
 
 func TestParseRouteReadsPrefixAndService(t *testing.T) {
 	for text, want := range map[string]proxy.Route{
-		"/shop=shop":             {"/shop", "shop"},
-		"/shop/=shop":            {"/shop", "shop"},
-		"/a/b.c=web-1.dc_2":      {"/a/b.c", "web-1.dc_2"},
-		"/Über=x":                {"/Über", "x"},
-		"/shop/cart-2~x=backend": {"/shop/cart-2~x", "backend"},
+		"/shop=shop":             {Prefix: "/shop", Service: "shop"},
+		"/shop/=shop":            {Prefix: "/shop", Service: "shop"},
+		"/a/b.c=web-1.dc_2":      {Prefix: "/a/b.c", Service: "web-1.dc_2"},
+		"/Über=x":                {Prefix: "/Über", Service: "x"},
+		"/shop/cart-2~x=backend": {Prefix: "/shop/cart-2~x", Service: "backend"},
 	} {
 		got, err := proxy.ParseRoute(text)
 		require.NoError(t, err, text)
@@ -61,15 +61,15 @@ func TestTwoRoutesForAPrefixAreRefused(t *testing.T) {
 	require.EqualError(t, err, "prefix /a has two routes, to x and to z; keep one")
 	routes, err := proxy.ParseRoutes([]string{"/a=x", "/b=x"})
 	require.NoError(t, err)
-	require.Equal(t, []proxy.Route{{"/a", "x"}, {"/b", "x"}}, routes)
+	require.Equal(t, []proxy.Route{{Prefix: "/a", Service: "x"}, {Prefix: "/b", Service: "x"}}, routes)
 }
 
 func TestGW1DeniedServicesAreNeverRoutedTo(t *testing.T) {
-	_, err := proxy.New(proxy.Config{}, []proxy.Route{{"/ui", "consul"}})
+	_, err := proxy.New(proxy.Config{}, []proxy.Route{{Prefix: "/ui", Service: "consul"}})
 	require.ErrorContains(t, err, `service "consul" is never routed to`)
-	_, err = proxy.New(proxy.Config{Deny: []string{"vault"}}, []proxy.Route{{"/v", "vault"}})
+	_, err = proxy.New(proxy.Config{Deny: []string{"vault"}}, []proxy.Route{{Prefix: "/v", Service: "vault"}})
 	require.Equal(t, errs.Invalid, errs.Of(err))
-	_, err = proxy.New(proxy.Config{}, []proxy.Route{{"no-slash", "x"}})
+	_, err = proxy.New(proxy.Config{}, []proxy.Route{{Prefix: "no-slash", Service: "x"}})
 	require.ErrorContains(t, err, "does not begin with a slash")
 }
 
@@ -82,12 +82,12 @@ func TestThePrefixMatchesWholeSegmentsAndTheLongestWins(t *testing.T) {
 			"/shop": "shop", "/shop/": "shop", "/shop/x": "shop", "/shop/cartoon": "shop",
 			"/shop/cart": "cart", "/shop/cart/": "cart", "/shop/cart/1": "cart",
 		} {
-			require.True(t, w.proxy.Handles(path), path)
+			require.True(t, handles(w.proxy, path), path)
 			_, got := w.get(path)
 			require.Equal(t, want, got, path)
 		}
 		for _, path := range []string{"/shopping", "/", "/Shop", "/x/shop"} {
-			require.False(t, w.proxy.Handles(path), path)
+			require.False(t, handles(w.proxy, path), path)
 			code, body := w.get(path)
 			require.Equal(t, 404, code, path)
 			require.Contains(t, body, "NOT_FOUND", path)
@@ -111,6 +111,33 @@ func FuzzParseRoute(f *testing.F) {
 		require.True(t, strings.HasPrefix(r.Prefix, "/") && !strings.HasSuffix(r.Prefix, "/"))
 		p, err := proxy.New(proxy.Config{Deny: []string{}}, []proxy.Route{r})
 		require.NoError(t, err)
-		require.True(t, p.Handles(r.Prefix) && p.Handles(r.Prefix+"/x") && !p.Handles(r.Prefix+"x"))
+		require.True(t, handles(p, r.Prefix) && handles(p, r.Prefix+"/x") && !handles(p, r.Prefix+"x"))
 	})
+}
+
+func handles(p *proxy.Proxy, path string) bool {
+	_, ok := p.Route(path)
+	return ok
+}
+
+func TestARouteSaysWhoMayUseIt(t *testing.T) {
+	for text, want := range map[string]proxy.Route{
+		"/shop=shop":                        {Prefix: "/shop", Service: "shop"},
+		"/shop=shop,public":                 {Prefix: "/shop", Service: "shop", Public: true},
+		"/shop=shop,scope=buy,scope=sell:1": {Prefix: "/shop", Service: "shop", Scopes: []string{"buy", "sell:1"}},
+	} {
+		r, err := proxy.ParseRoute(text)
+		require.NoError(t, err)
+		require.Equal(t, want, r)
+		require.Equal(t, text, r.String())
+	}
+	for text, why := range map[string]string{
+		"/shop=shop,publik":           `unknown option "publik"`,
+		"/shop=shop,":                 `unknown option ""`,
+		"/shop=shop,scope=":           `unknown option "scope="`,
+		"/shop=shop,public,scope=buy": "only one can be meant",
+	} {
+		_, err := proxy.ParseRoute(text)
+		require.ErrorContains(t, err, why)
+	}
 }

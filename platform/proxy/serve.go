@@ -39,7 +39,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.config.Error(x, r, errs.Unsupported.New("method %s is not forwarded", r.Method).Status(http.StatusMethodNotAllowed))
 	} else if err := checkURL(r.URL); err != nil {
 		p.config.Error(x, r, err)
-	} else if plain(r) {
+	} else if plain(r) && p.services[route.Service].tls == nil {
 		p.forward(x, r, route)
 	} else {
 		p.reverse.ServeHTTP(x, r)

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -21,6 +22,7 @@ type service struct {
 	hashed   string             // header whose value keeps requests together; empty: none
 	known    chan struct{}      // closed with the first set
 	heard    bool               // it is closed; for follow alone
+	tls      *tls.Config        // of connections to it; nil: plain text
 }
 
 func newService(name string, c Config, m *metrics) *service {
@@ -30,6 +32,9 @@ func newService(name string, c Config, m *metrics) *service {
 		budget:   resilience.NewBudget(resilience.BudgetConfig{}),
 		count:    count{of: m, service: name},
 		known:    make(chan struct{}),
+	}
+	if c.TLS != nil {
+		s.tls = c.TLS(name)
 	}
 	if c.HashHeader != nil {
 		s.hashed = http.CanonicalHeaderKey(c.HashHeader(name))

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/health" // client-side health checking is off without it (grpc-go#8590)
 	"google.golang.org/grpc/keepalive"
@@ -38,6 +39,8 @@ type ClientConfig struct {
 	Network  network.Network
 	Metrics  *grpcprom.ClientMetrics // nil: none
 	Timeout  time.Duration           // deadline of a unary call that has none; 0 means 10 s
+
+	Credentials credentials.TransportCredentials // of connections; nil: plain text
 
 	// Balancer shares the calls among the role's instances; whoever made it
 	// closes it. Nil: one is made as Balance says, and closed with the client.
@@ -72,6 +75,9 @@ type ClientConfig struct {
 // no instance is there, and say so. Close ends all that it started.
 func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
+	if cfg.Credentials == nil {
+		cfg.Credentials = insecure.NewCredentials()
+	}
 	config, err := cfg.defaultServiceConfig()
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", cfg.Role, err)
@@ -103,7 +109,7 @@ func Dial(cfg ClientConfig) (*grpc.ClientConn, error) {
 		grpc.WithResolvers(&c.follower),
 		grpc.WithContextDialer(cfg.Network.Dial),
 		grpc.WithNoProxy(),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(cfg.Credentials),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultServiceConfig(config),
 		grpc.WithIdleTimeout(0),
@@ -200,11 +206,16 @@ type markedStream struct {
 // RecvMsg is gRPC's, its errors marked.
 func (s markedStream) RecvMsg(m any) error { return s.client.mark(s.ClientStream.RecvMsg(m)) }
 
+// Authorization is the metadata key of the caller's access token, as in "Bearer
+// eyJ…" (RFC 6750 section 2.1).
+const Authorization = "authorization"
+
 // handOn copies what follows a request, if anything, from the call being served
-// to the call being made: its id, on whose behalf it is, how much it matters.
+// to the call being made: its id, on whose behalf it is, how much it matters,
+// and the token of who began it, for every service to see for itself.
 func handOn(ctx context.Context) context.Context {
 	var pairs []string
-	for _, key := range [...]string{RequestID, ClientID, Priority} {
+	for _, key := range [...]string{RequestID, ClientID, Priority, Authorization} {
 		value := metadata.ValueFromIncomingContext(ctx, key)
 		if len(value) == 0 {
 			continue

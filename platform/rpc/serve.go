@@ -25,8 +25,8 @@ import (
 // counted nor bounded, so that an overloaded server can still say that it lives.
 const healthPrefix = "/grpc.health.v1.Health/"
 
-// unary is what every unary call goes through: refuse what is late and what is
-// too much, check, work, answer, tell.
+// unary is what every unary call goes through: refuse what is late, what is too
+// much and who may not, check, work, answer, tell.
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (reply any, err error) {
 	if strings.HasPrefix(info.FullMethod, healthPrefix) {
 		return handle(ctx, req)
@@ -42,6 +42,9 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	}
 	how := resilience.Failed // where the handler panics
 	defer func() { place.Release(how) }()
+	if ctx, err = s.cfg.Guard.Admit(ctx, info.FullMethod); err != nil {
+		return nil, err
+	}
 	if err := s.check(req); err != nil {
 		return nil, err
 	}
@@ -78,7 +81,10 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 		return err
 	}
 	place.Release(resilience.Failed) // a stream waits its turn like a call, but how long it lasts says nothing
-	return s.cfg.Workers.Do(ctx, func() error { return handle(srv, checkedStream{ss, s}) })
+	if ctx, err = s.cfg.Guard.Admit(ctx, info.FullMethod); err != nil {
+		return err
+	}
+	return s.cfg.Workers.Do(ctx, func() error { return handle(srv, checkedStream{ss, s, ctx}) })
 }
 
 func (s *Server) begin() time.Time {
@@ -107,7 +113,11 @@ func (s *Server) end(ctx context.Context, method string, start time.Time, panick
 type checkedStream struct {
 	grpc.ServerStream
 	server *Server
+	ctx    context.Context // gRPC's own, and what the guard knows of the caller
 }
+
+// Context is the call's.
+func (c checkedStream) Context() context.Context { return c.ctx }
 
 func (c checkedStream) RecvMsg(m any) error {
 	if err := c.ServerStream.RecvMsg(m); err != nil {

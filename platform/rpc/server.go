@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +20,8 @@ import (
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
@@ -34,6 +38,9 @@ type ServerConfig struct {
 	Workers *resilience.Workers     // models and bounds the work; nil: none
 	Limiter *resilience.Limiter     // bounds the calls at a time, in front of Workers; nil: one of its own
 	Methods Methods                 // how much the calls of single methods matter and weigh
+
+	Credentials credentials.TransportCredentials // of connections; nil: plain text
+	Guard       Guard                            // decides who may call; nil: everybody
 
 	MaxStreams  uint32        // concurrent calls per connection; 0 means 1000
 	MaxMessage  int           // bytes received per message; 0 means 4 MiB
@@ -52,6 +59,12 @@ func (c ServerConfig) withDefaults() ServerConfig {
 	c.MaxAgeGrace = cmp.Or(c.MaxAgeGrace, 5*time.Minute)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Credentials == nil {
+		c.Credentials = insecure.NewCredentials()
+	}
+	if c.Guard == nil {
+		c.Guard = open{}
 	}
 	return c
 }
@@ -89,6 +102,7 @@ func NewServer(cfg ServerConfig) *Server {
 		stream = append(stream, m.StreamServerInterceptor())
 	}
 	s.grpc = grpc.NewServer(
+		grpc.Creds(s.cfg.Credentials),
 		grpc.ChainUnaryInterceptor(append(unary, s.unary)...),
 		grpc.ChainStreamInterceptor(append(stream, s.stream)...),
 		grpc.MaxConcurrentStreams(s.cfg.MaxStreams),
@@ -119,6 +133,21 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 // Services lists the full names of what has been registered, health and load
 // apart.
 func (s *Server) Services() []string { return services(s.grpc) }
+
+// Methods lists what has been registered as "/pkg.Service/Method", sorted:
+// whatever a Guard is asked about.
+func (s *Server) Methods() []string {
+	var all []string
+	for service, info := range s.grpc.GetServiceInfo() {
+		for _, m := range info.Methods {
+			if name := "/" + service + "/" + m.Name; !strings.HasPrefix(name, healthPrefix) {
+				all = append(all, name)
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
 
 // Serve answers calls on ln until Stop. The rules of every request message are
 // compiled first, so that no call pays for it.

@@ -22,11 +22,14 @@ type LogConfig struct {
 // from (https://www.elastic.co/docs/reference/ecs).
 const ecsVersion = "8.17.0"
 
-// NewLog returns a log that writes one line per record to w.
+// NewLog returns a log that writes one line per record to w, whatever the texts
+// hold that clients sent. Secrets are masked: attributes with a telling name
+// (password, token, secret, cookie, authorization, api-key, or an end like
+// that, at any depth), and what Mask finds in messages, texts and errors.
 func NewLog(w io.Writer, cfg LogConfig) (*slog.Logger, error) {
 	switch cfg.Format {
 	case "", "text":
-		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: cfg.Level})), nil
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: cfg.Level, ReplaceAttr: redact})), nil
 	case "json":
 		log := slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: cfg.Level, ReplaceAttr: ecs})).With("ecs.version", ecsVersion)
 		if cfg.Service != "" {
@@ -43,6 +46,7 @@ func NewLog(w io.Writer, cfg LogConfig) (*slog.Logger, error) {
 
 // ecs gives the attributes of the platform their names in the schema.
 func ecs(groups []string, a slog.Attr) slog.Attr {
+	a = redact(groups, a)
 	if len(groups) > 0 {
 		return a
 	}
@@ -50,8 +54,9 @@ func ecs(groups []string, a slog.Attr) slog.Attr {
 	case slog.TimeKey:
 		a.Key = "@timestamp"
 	case slog.LevelKey:
-		level, _ := a.Value.Any().(slog.Level)
-		return slog.String("log.level", levelName(level))
+		if level, ok := a.Value.Any().(slog.Level); ok {
+			return slog.String("log.level", levelName(level))
+		}
 	case slog.MessageKey:
 		a.Key = "message"
 	case "error":

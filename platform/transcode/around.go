@@ -26,6 +26,14 @@ func (h *handler) around(next runtime.HandlerFunc) runtime.HandlerFunc {
 			NotAllowed(w, r, http.MethodGet)
 			return
 		}
+		if h.cfg.Admit != nil {
+			ctx, err := h.letIn(r, c)
+			if err != nil {
+				WriteError(w, r, err)
+				return
+			}
+			r = r.WithContext(ctx)
+		}
 		if err := h.admit(w, r, c); err != nil {
 			WriteError(w, r, err)
 			return
@@ -46,6 +54,14 @@ func (h *handler) around(next runtime.HandlerFunc) runtime.HandlerFunc {
 		}
 		next(w, r, params)
 	}
+}
+
+// letIn asks whether the request may call the method that it matched.
+func (h *handler) letIn(r *http.Request, c *call) (context.Context, error) {
+	if c.route == nil {
+		return nil, errs.Denied.New("no proto says who may do this").Because("RULE_MISSING")
+	}
+	return h.cfg.Admit(r, c.route.Method)
 }
 
 // patternOf is the key of r's route in the table of routes.

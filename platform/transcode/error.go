@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"example.com/app/platform/auth"
 	"example.com/app/platform/errs"
 )
 
@@ -50,8 +51,8 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if seconds := retryAfter(st); seconds > 0 {
 		h.Set("Retry-After", strconv.Itoa(seconds))
 	}
-	if code == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
-		h.Set("WWW-Authenticate", "Bearer")
+	if challenge := auth.Challenge("", err); challenge != "" {
+		h.Set("WWW-Authenticate", challenge)
 	}
 	w.WriteHeader(code)
 	// A client that is gone does not read why.

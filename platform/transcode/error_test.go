@@ -50,7 +50,7 @@ func TestAnErrorOfTheServiceReachesTheClient(t *testing.T) {
 				case "busy":
 					require.Equal(t, "2", a.Header.Get("Retry-After"))
 				case "stranger":
-					require.Equal(t, "Bearer", a.Header.Get("WWW-Authenticate"))
+					require.Equal(t, `Bearer error="invalid_token", error_description="who are you"`, a.Header.Get("WWW-Authenticate"))
 				}
 			}
 		})

@@ -19,6 +19,7 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"example.com/app/platform/transcode/route"
@@ -43,6 +44,11 @@ type Config struct {
 	MaxTimeout time.Duration // the most that Grpc-Timeout gives a unary call; 0 means 2 minutes
 	KeepAlive  time.Duration // between comments on an event stream; 0 means 15 s
 	NewID      func() string // makes a request id, called from many goroutines; nil means at random
+
+	// Admit decides whether a request may call the method of its route, before
+	// its body is read. The context that it returns is the request's from then
+	// on. It is called from many goroutines. Nil: every request may.
+	Admit func(r *http.Request, method protoreflect.MethodDescriptor) (context.Context, error)
 }
 
 // New is a handler for the routes of all roles. It may be called from many

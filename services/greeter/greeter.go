@@ -26,6 +26,7 @@ var Role = app.Role{
 	Name:     "greeter",
 	Doc:      "greets people in their language",
 	Replicas: 2,
+	Callers:  []string{"gateway"},
 	New:      New,
 	HTTP:     greeterpb.RegisterGreeterHandler,
 	OpenAPI:  openAPI,

@@ -9,14 +9,17 @@ import (
 	"google.golang.org/grpc/interop/grpc_testing"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/auth/rule"
 )
 
 // Role serves the test service. It is no part of the system.
 var Role = app.Role{
-	Name:  "interop",
-	Doc:   "gRPC's own interoperability test service",
-	Extra: true,
-	New:   func(*app.Env) (app.Service, error) { return service{}, nil },
+	Name:    "interop",
+	Doc:     "gRPC's own interoperability test service",
+	Extra:   true,
+	Rules:   rule.Table{"/grpc.testing.TestService/": {Public: true}},
+	Callers: []string{"*"},
+	New:     func(*app.Env) (app.Service, error) { return service{}, nil },
 }
 
 type service struct{}

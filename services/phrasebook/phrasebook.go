@@ -24,6 +24,7 @@ var openAPI []byte
 // Role keeps phrases.
 var Role = app.Role{
 	Name:    "phrasebook",
+	Callers: []string{"gateway", "greeter"},
 	Doc:     "keeps the phrases, by language, in memory: run one where they are edited",
 	New:     New,
 	HTTP:    phrasebookpb.RegisterPhrasebookHandler,

@@ -25,6 +25,7 @@ type Info struct {
 	Title       string
 	Version     string
 	Description string // CommonMark; empty: none
+	Issuer      string // URL of who makes access tokens; empty: none are asked for
 }
 
 // object is a JSON object.
@@ -36,10 +37,12 @@ type object = map[string]any
 //
 // What the generator of the documents leaves out is added from the protos that
 // are linked in: the limits of protovalidate, the names of the parts of a
-// resource, the two forms of a stream, and the error answers.
+// resource, the two forms of a stream, the error answers, and which scopes an
+// access token needs.
 func Document(info Info, docs ...[]byte) ([]byte, error) {
 	m := merger{
-		names: resourceNames(protoregistry.GlobalFiles), routes: map[string]*route.Route{},
+		secure: info.Issuer != "",
+		names:  resourceNames(protoregistry.GlobalFiles), routes: map[string]*route.Route{},
 		paths: object{}, schemas: object{}, tags: object{},
 	}
 	table, err := route.Table(protoregistry.GlobalFiles)
@@ -62,6 +65,7 @@ func Document(info Info, docs ...[]byte) ([]byte, error) {
 type merger struct {
 	names  map[string]string       // see resourceNames
 	routes map[string]*route.Route // by verb in lower case and path of the document
+	secure bool                    // access tokens are asked for
 
 	paths   object // path → verb → operation
 	schemas object // by name
@@ -122,6 +126,9 @@ func (m *merger) addPath(path string, item object) error {
 			return fmt.Errorf("%s %s is there twice", strings.ToUpper(verb), path)
 		}
 		finish(op, m.routes[verb+" "+path], renamed)
+		if m.secure {
+			op["security"] = security(m.routes[verb+" "+path])
+		}
 		verbs[verb] = op
 	}
 	return nil
@@ -155,11 +162,15 @@ func (m *merger) write(info Info) ([]byte, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
+	components := object{"schemas": m.schemas, "responses": object{"Error": errorResponse()}}
+	if m.secure {
+		components["securitySchemes"] = securitySchemes(info.Issuer)
+	}
 	err := enc.Encode(object{
 		"openapi":    "3.1.0",
 		"info":       about,
 		"paths":      m.paths,
-		"components": object{"schemas": m.schemas, "responses": object{"Error": errorResponse()}},
+		"components": components,
 		"tags":       tags,
 	})
 	return b.Bytes(), err

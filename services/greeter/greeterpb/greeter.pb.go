@@ -10,6 +10,7 @@ package greeterpb
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "example.com/app/platform/auth/rule/rulepb"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -204,7 +205,7 @@ var File_services_greeter_greeterpb_greeter_proto protoreflect.FileDescriptor
 const file_services_greeter_greeterpb_greeter_proto_rawDesc = "" +
 	"\n" +
 	"(services/greeter/greeterpb/greeter.proto\x12\n" +
-	"greeter.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\"\x80\x01\n" +
+	"greeter.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a$platform/auth/rule/rulepb/rule.proto\"\x80\x01\n" +
 	"\x0fSayHelloRequest\x12 \n" +
 	"\x04name\x18\x01 \x01(\tB\f\xe0A\x02\xbaH\x06r\x04\x10\x01\x18dR\x04name\x12K\n" +
 	"\blanguage\x18\x02 \x01(\tB/\xe0A\x01\xbaH)\xd8\x01\x01r$\x18#2 ^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$R\blanguage\"\x8c\x01\n" +
@@ -214,10 +215,10 @@ const file_services_greeter_greeterpb_greeter_proto_rawDesc = "" +
 	"\x10SayHelloResponse\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12\x1a\n" +
 	"\blanguage\x18\x02 \x01(\tR\blanguage\x12\x1b\n" +
-	"\tserved_by\x18\x03 \x01(\tR\bservedBy2\x82\x02\n" +
-	"\aGreeter\x12z\n" +
-	"\bSayHello\x12\x1b.greeter.v1.SayHelloRequest\x1a\x1c.greeter.v1.SayHelloResponse\"3\x82\xd3\xe4\x93\x02*Z\x12:\x01*\"\r/v1/greetings\x12\x14/v1/greetings/{name}\x90\x02\x01\x12{\n" +
-	"\x0eSayHelloStream\x12!.greeter.v1.SayHelloStreamRequest\x1a\x1c.greeter.v1.SayHelloResponse\"&\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/greetings/{name}:stream\x90\x02\x010\x01B,Z*example.com/app/services/greeter/greeterpbb\x06proto3"
+	"\tserved_by\x18\x03 \x01(\tR\bservedBy2\xc8\x02\n" +
+	"\aGreeter\x12\x9c\x01\n" +
+	"\bSayHello\x12\x1b.greeter.v1.SayHelloRequest\x1a\x1c.greeter.v1.SayHelloResponse\"U\xb2\xed\x18\x1e\x12\x0egreetings.read\x12\fphrases.read\x82\xd3\xe4\x93\x02*Z\x12:\x01*\"\r/v1/greetings\x12\x14/v1/greetings/{name}\x90\x02\x01\x12\x9d\x01\n" +
+	"\x0eSayHelloStream\x12!.greeter.v1.SayHelloStreamRequest\x1a\x1c.greeter.v1.SayHelloResponse\"H\xb2\xed\x18\x1e\x12\x0egreetings.read\x12\fphrases.read\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/greetings/{name}:stream\x90\x02\x010\x01B,Z*example.com/app/services/greeter/greeterpbb\x06proto3"
 
 var (
 	file_services_greeter_greeterpb_greeter_proto_rawDescOnce sync.Once

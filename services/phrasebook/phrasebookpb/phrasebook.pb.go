@@ -10,6 +10,7 @@ package phrasebookpb
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	_ "example.com/app/platform/auth/rule/rulepb"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -460,7 +461,7 @@ var File_services_phrasebook_phrasebookpb_phrasebook_proto protoreflect.FileDesc
 
 const file_services_phrasebook_phrasebookpb_phrasebook_proto_rawDesc = "" +
 	"\n" +
-	"1services/phrasebook/phrasebookpb/phrasebook.proto\x12\rphrasebook.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x03\n" +
+	"1services/phrasebook/phrasebookpb/phrasebook.proto\x12\rphrasebook.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$platform/auth/rule/rulepb/rule.proto\"\xb3\x03\n" +
 	"\x06Phrase\x12j\n" +
 	"\x04name\x18\x01 \x01(\tBV\xe0A\b\xbaHP\xd8\x01\x01rK\x18x2G^languages/[a-z]{2,3}(-[A-Za-z0-9]{2,8})*/phrases/[a-z][a-z0-9-]{0,62}$R\x04name\x129\n" +
 	"\x04text\x18\x02 \x01(\tB%\xe0A\x02\xbaH\x1fr\x1d\x10\x01\x18\xc8\x012\x16^[^{}]*\\{name\\}[^{}]*$R\x04text\x12\x1e\n" +
@@ -494,14 +495,14 @@ const file_services_phrasebook_phrasebookpb_phrasebook_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tBy\xe0A\x02\xfaA#\n" +
 	"!phrasebook.app.example.com/Phrase\xbaHMrK\x18x2G^languages/[a-z]{2,3}(-[A-Za-z0-9]{2,8})*/phrases/[a-z][a-z0-9-]{0,62}$R\x04name\x12\x1e\n" +
 	"\x04etag\x18\x02 \x01(\tB\n" +
-	"\xe0A\x01\xbaH\x04r\x02\x18@R\x04etag2\xc1\x05\n" +
+	"\xe0A\x01\xbaH\x04r\x02\x18@R\x04etag2\xa0\x06\n" +
 	"\n" +
-	"Phrasebook\x12w\n" +
-	"\tGetPhrase\x12\x1f.phrasebook.v1.GetPhraseRequest\x1a\x15.phrasebook.v1.Phrase\"2\xdaA\x04name\x82\xd3\xe4\x93\x02\"\x12 /v1/{name=languages/*/phrases/*}\x90\x02\x01\x12\x8a\x01\n" +
-	"\vListPhrases\x12!.phrasebook.v1.ListPhrasesRequest\x1a\".phrasebook.v1.ListPhrasesResponse\"4\xdaA\x06parent\x82\xd3\xe4\x93\x02\"\x12 /v1/{parent=languages/*}/phrases\x90\x02\x01\x12\x95\x01\n" +
-	"\fCreatePhrase\x12\".phrasebook.v1.CreatePhraseRequest\x1a\x15.phrasebook.v1.Phrase\"J\xdaA\x17parent,phrase,phrase_id\x82\xd3\xe4\x93\x02*:\x06phrase\" /v1/{parent=languages/*}/phrases\x12\x97\x01\n" +
-	"\fUpdatePhrase\x12\".phrasebook.v1.UpdatePhraseRequest\x1a\x15.phrasebook.v1.Phrase\"L\xdaA\x12phrase,update_mask\x82\xd3\xe4\x93\x021:\x06phrase2'/v1/{phrase.name=languages/*/phrases/*}\x12{\n" +
-	"\fDeletePhrase\x12\".phrasebook.v1.DeletePhraseRequest\x1a\x16.google.protobuf.Empty\"/\xdaA\x04name\x82\xd3\xe4\x93\x02\"* /v1/{name=languages/*/phrases/*}B2Z0example.com/app/services/phrasebook/phrasebookpbb\x06proto3"
+	"Phrasebook\x12\x89\x01\n" +
+	"\tGetPhrase\x12\x1f.phrasebook.v1.GetPhraseRequest\x1a\x15.phrasebook.v1.Phrase\"D\xdaA\x04name\xb2\xed\x18\x0e\x12\fphrases.read\x82\xd3\xe4\x93\x02\"\x12 /v1/{name=languages/*/phrases/*}\x90\x02\x01\x12\x9c\x01\n" +
+	"\vListPhrases\x12!.phrasebook.v1.ListPhrasesRequest\x1a\".phrasebook.v1.ListPhrasesResponse\"F\xdaA\x06parent\xb2\xed\x18\x0e\x12\fphrases.read\x82\xd3\xe4\x93\x02\"\x12 /v1/{parent=languages/*}/phrases\x90\x02\x01\x12\xa8\x01\n" +
+	"\fCreatePhrase\x12\".phrasebook.v1.CreatePhraseRequest\x1a\x15.phrasebook.v1.Phrase\"]\xdaA\x17parent,phrase,phrase_id\xb2\xed\x18\x0f\x12\rphrases.write\x82\xd3\xe4\x93\x02*:\x06phrase\" /v1/{parent=languages/*}/phrases\x12\xaa\x01\n" +
+	"\fUpdatePhrase\x12\".phrasebook.v1.UpdatePhraseRequest\x1a\x15.phrasebook.v1.Phrase\"_\xdaA\x12phrase,update_mask\xb2\xed\x18\x0f\x12\rphrases.write\x82\xd3\xe4\x93\x021:\x06phrase2'/v1/{phrase.name=languages/*/phrases/*}\x12\x8e\x01\n" +
+	"\fDeletePhrase\x12\".phrasebook.v1.DeletePhraseRequest\x1a\x16.google.protobuf.Empty\"B\xdaA\x04name\xb2\xed\x18\x0f\x12\rphrases.write\x82\xd3\xe4\x93\x02\"* /v1/{name=languages/*/phrases/*}B2Z0example.com/app/services/phrasebook/phrasebookpbb\x06proto3"
 
 var (
 	file_services_phrasebook_phrasebookpb_phrasebook_proto_rawDescOnce sync.Once

@@ -9,6 +9,7 @@
 package loadpb
 
 import (
+	_ "example.com/app/platform/auth/rule/rulepb"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -120,14 +121,15 @@ var File_platform_rpc_internal_loadpb_load_proto protoreflect.FileDescriptor
 
 const file_platform_rpc_internal_loadpb_load_proto_rawDesc = "" +
 	"\n" +
-	"'platform/rpc/internal/loadpb/load.proto\x12\vapp.load.v1\"\x0e\n" +
+	"'platform/rpc/internal/loadpb/load.proto\x12\vapp.load.v1\x1a$platform/auth/rule/rulepb/rule.proto\"\x0e\n" +
 	"\fProbeRequest\"K\n" +
 	"\rProbeResponse\x12\x1b\n" +
 	"\tin_flight\x18\x01 \x01(\rR\binFlight\x12\x1d\n" +
 	"\n" +
-	"latency_us\x18\x02 \x01(\x04R\tlatencyUs2K\n" +
-	"\x04Load\x12C\n" +
-	"\x05Probe\x12\x19.app.load.v1.ProbeRequest\x1a\x1a.app.load.v1.ProbeResponse\"\x03\x90\x02\x01B.Z,example.com/app/platform/rpc/internal/loadpbb\x06proto3"
+	"latency_us\x18\x02 \x01(\x04R\tlatencyUs2R\n" +
+	"\x04Load\x12J\n" +
+	"\x05Probe\x12\x19.app.load.v1.ProbeRequest\x1a\x1a.app.load.v1.ProbeResponse\"\n" +
+	"\xb2\xed\x18\x03\"\x01*\x90\x02\x01B.Z,example.com/app/platform/rpc/internal/loadpbb\x06proto3"
 
 var (
 	file_platform_rpc_internal_loadpb_load_proto_rawDescOnce sync.Once

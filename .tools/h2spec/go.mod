@@ -1,0 +1,3 @@
+module example.com/app/tools/h2spec
+
+go 1.26.0

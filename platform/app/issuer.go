@@ -1,0 +1,116 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"example.com/app/platform/errs"
+	"example.com/app/platform/identity"
+	"example.com/app/platform/network"
+)
+
+// issuerRole is who makes the system's tokens, where nobody else does.
+const issuerRole = "issuer"
+
+// secure checks the security settings, and fills in what zero values stand for.
+func (c *Config) secure() error {
+	s := &c.Security
+	s.Audience = cmp.Or(s.Audience, "app")
+	if s.PublicURL == "" {
+		s.PublicURL = "http://localhost"
+		if _, port, err := net.SplitHostPort(c.HTTP); err == nil && port != "0" && port != "80" {
+			s.PublicURL += ":" + port
+		}
+	}
+	for name, text := range map[string]string{"public": s.PublicURL, "issuer": s.Issuer} {
+		if err := checkBase(text); err != nil {
+			return fmt.Errorf("%s URL: %w", name, err)
+		}
+	}
+	if !s.Insecure && s.Identity == nil {
+		s.Identity = identity.NewMemory(identity.MemoryConfig{Now: c.Now})
+	}
+	return nil
+}
+
+// checkBase refuses what can't be an issuer's identifier (RFC 8414 section 2).
+func checkBase(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.HasSuffix(u.Path, "/") {
+		return errs.Invalid.New("%q: want http://host or https://host, with a port or a path where there is one, and no slash at the end", text)
+	}
+	return nil
+}
+
+// inside says whether the issuer is a role of the system.
+func (i Issuer) inside() bool { return i.URL == i.PublicURL }
+
+// issuer is what the instance's role gets to know of the issuer.
+func (n *Node) issuer(in *instance) Issuer {
+	s := n.cfg.Security
+	i := Issuer{URL: cmp.Or(s.Issuer, s.PublicURL), Audience: s.Audience, PublicURL: s.PublicURL, Dir: s.IssuerDir, Clients: s.Clients}
+	dial := new(network.TCP).Dial
+	if i.inside() {
+		dial = func(ctx context.Context, _ string) (net.Conn, error) { return in.reach(ctx, issuerRole) }
+	}
+	t := &http.Transport{
+		DialContext:            func(ctx context.Context, _, addr string) (net.Conn, error) { return dial(ctx, addr) },
+		TLSHandshakeTimeout:    5 * time.Second,
+		ResponseHeaderTimeout:  10 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConnsPerHost:    4,
+		IdleConnTimeout:        30 * time.Second,
+	}
+	if i.inside() {
+		t.DialTLSContext = t.DialContext // the identifier may say https: inside, the mesh has its own certificates
+	}
+	in.env.clients.idle = t.CloseIdleConnections
+	i.Client = &http.Client{Transport: t, Timeout: 15 * time.Second}
+	return i
+}
+
+// reach connects to one of the instances of a role that is an http.Handler.
+func (in *instance) reach(ctx context.Context, role string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var last error
+	for set, err := range in.registry.Watch(ctx, role) {
+		if err != nil {
+			last = err
+			continue
+		}
+		for _, other := range set {
+			conn, err := in.env.Network.Dial(ctx, other.Addr)
+			if err != nil {
+				last = err
+				continue
+			}
+			return in.shake(ctx, role, conn)
+		}
+	}
+	return nil, errs.Unavailable.New("no instance of %s answers: %w", role, cmp.Or(last, ctx.Err()))
+}
+
+// shake makes a connection to a role the mesh's: both sides show certificates.
+func (in *instance) shake(ctx context.Context, role string, conn net.Conn) (net.Conn, error) {
+	cfg := in.env.TLS(role)
+	if cfg == nil {
+		return conn, nil
+	}
+	secured := tls.Client(conn, cfg)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("connect to %s: %w", role, err)
+	}
+	return secured, nil
+}
