@@ -11,6 +11,7 @@ import (
 
 	"example.com/app/platform/command"
 	"example.com/app/services"
+	"example.com/app/services/issuer/account"
 	"example.com/app/sim"
 )
 
@@ -23,6 +24,9 @@ func main() {
 		command.Ps(services.All),
 		command.Explain(services.All),
 		command.Bench(),
+		command.Token(),
+		command.Passwd(account.SetPassword),
+		command.Certs(),
 		command.Version(version),
 		sim.Command(services.All, version),
 	)

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/interop/grpc_testing"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/auth/rule"
 	"example.com/app/platform/command"
 	"example.com/app/services"
 	"example.com/app/services/phrasebook/phrasebookpb"
@@ -29,7 +30,8 @@ func (added) Register(s grpc.ServiceRegistrar) {
 func TestAnAddedRoleNeedsALineAndNothingElse(t *testing.T) {
 	everyWorld(t, func(t *testing.T, w *world) {
 		all := append(services.All[:len(services.All):len(services.All)], app.Role{
-			Name: "added", Doc: "is new here",
+			Name: "added", Doc: "is new here", Callers: []string{"gateway"},
+			Rules: rule.Table{"/grpc.testing.TestService/": {Token: true}},
 			New: func(env *app.Env) (app.Service, error) {
 				_, err := env.Dial("phrasebook")
 				return added{}, err
@@ -48,7 +50,10 @@ func TestAnAddedRoleNeedsALineAndNothingElse(t *testing.T) {
 
 		infos, err := app.Describe(all, "v1")
 		require.NoError(t, err)
-		require.Equal(t, app.RoleInfo{Name: "added", Does: "is new here", Needs: []string{"phrasebook"}, Replicas: 1, InAll: true}, infos[len(infos)-1])
+		info := infos[len(infos)-1]
+		require.Equal(t, app.MethodInfo{Name: "grpc.testing.TestService/EmptyCall", Rule: "any token", Routes: []string{}}, info.Methods[1])
+		info.Methods = nil
+		require.Equal(t, app.RoleInfo{Name: "added", Does: "is new here", Needs: []string{"phrasebook"}, Replicas: 1, InAll: true, Callers: []string{"gateway"}}, info)
 		picked, err := command.Pick(all, []string{"all"})
 		require.NoError(t, err)
 		require.Equal(t, "added", picked[len(picked)-1].Name, "part of --role=all")

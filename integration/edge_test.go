@@ -115,7 +115,7 @@ func TestGR10TheInteropRoleAnswersGRPCsOwnClient(t *testing.T) {
 		interop.DoCustomMetadata(ctx, client)
 		interop.DoStatusCodeAndMessage(ctx, client)
 		interop.DoSpecialStatusMessage(ctx, client)
-		interop.DoUnimplementedMethod(ctx, conn)
+		interop.DoUnimplementedMethod(ctx, conn.(bearer).ClientConn)
 		interop.DoUnimplementedService(ctx, grpc_testing.NewUnimplementedServiceClient(conn))
 	})
 }

@@ -4,9 +4,13 @@ package integration
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,9 +19,13 @@ import (
 
 	"github.com/hashicorp/consul/api"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/identity"
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry"
 	"example.com/app/platform/registry/consul"
@@ -112,9 +120,15 @@ func newWorld(t *testing.T, ground sim.Ground, cfg app.Config) *world {
 	t.Helper()
 	w := &world{t: t, ground: ground, served: map[string]int{}, codes: map[string]int{}, idle: map[string]bool{}}
 	cfg.Roles, cfg.Observe = services.All, w.observe
+	outside := app.Client{ID: "outside", Secret: "out of the test", Scopes: []string{"greetings.read", "phrases.read", "phrases.write"}}
+	if cfg.Security.Identity == nil {
+		cfg.Security.Identity = identity.NewMemory(identity.MemoryConfig{})
+	}
+	cfg.Security.Clients = []app.Client{outside}
 	w.configure(cfg)
 	w.reg, w.net = ground.Host("outside")
 	w.User = sim.NewUser(w.net, 20*time.Second)
+	w.LogIn(outside)
 	ctx, cancel := context.WithCancel(context.Background())
 	var user sync.WaitGroup
 	user.Go(func() { w.User.Run(ctx, w.reg) })
@@ -157,6 +171,9 @@ func (w *world) start(hosts ...string) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
+	if !slices.Contains(w.Up(), "issuer-1") && !w.Settings().Security.Insecure {
+		require.NoError(w.t, w.Fleet.Start(ctx, "issuer-1")) // who would give anybody a token?
+	}
 	for _, host := range hosts {
 		require.NoError(w.t, w.Fleet.Start(ctx, host))
 		w.mu.Lock()
@@ -204,14 +221,100 @@ func (w *world) eventually(within time.Duration, what string, so func() bool) {
 	}
 }
 
-// dial is a client of a role over gRPC, from outside.
-func (w *world) dial(role string) *grpc.ClientConn {
+// dial is a client of a role over gRPC, from outside, with the certificate of a
+// gateway and the user's token.
+func (w *world) dial(role string) grpc.ClientConnInterface {
 	w.t.Helper()
-	conn, err := rpc.Dial(rpc.ClientConfig{Role: role, Registry: w.reg, Network: w.net})
+	cfg := rpc.ClientConfig{Role: role, Registry: w.reg, Network: w.net}
+	who := w.workload("gateway")
+	if who != nil {
+		cfg.Credentials = who.Client(role)
+	}
+	conn, err := rpc.Dial(cfg)
 	require.NoError(w.t, err)
 	leave := w.leave
 	w.leave = func() { _ = conn.Close(); leave() }
-	return conn
+	if who == nil {
+		return bearer{ClientConn: conn}
+	}
+	return bearer{conn, w.tokens(who)}
+}
+
+// workload holds a certificate of a role until the story ends; nil where the
+// world is insecure.
+func (w *world) workload(role string) *identity.Workload {
+	w.t.Helper()
+	s := w.Settings().Security
+	if s.Insecure {
+		return nil
+	}
+	who := identity.NewWorkload(identity.WorkloadConfig{Role: role, Source: s.Identity})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = who.Run(ctx) })
+	leave := w.leave
+	w.leave = func() { cancel(); running.Wait(); leave() }
+	w.eventually(20*time.Second, "a certificate", func() bool { return who.Ready() == nil })
+	return who
+}
+
+// tokens are access tokens from the issuer itself, for stories without a
+// gateway.
+func (w *world) tokens(who *identity.Workload) oauth2.TokenSource {
+	client := w.Settings().Security.Clients[0]
+	carrier := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		for set, err := range w.reg.Watch(ctx, "issuer") {
+			if err != nil || len(set) == 0 {
+				continue
+			}
+			conn, err := w.net.Dial(ctx, set[0].Addr)
+			if err != nil {
+				return nil, err
+			}
+			return tls.Client(conn, who.ClientTLS("issuer")), nil
+		}
+		return nil, ctx.Err()
+	}}
+	leave := w.leave
+	w.leave = func() { carrier.CloseIdleConnections(); leave() }
+	config := clientcredentials.Config{
+		ClientID: client.ID, ClientSecret: string(client.Secret), Scopes: client.Scopes,
+		TokenURL: "http://issuer/oauth2/token", AuthStyle: oauth2.AuthStyleInHeader,
+	}
+	return config.TokenSource(context.WithValue(context.Background(), oauth2.HTTPClient, &http.Client{Transport: carrier, Timeout: 20 * time.Second}))
+}
+
+// bearer shows a token with every call.
+type bearer struct {
+	*grpc.ClientConn
+	tokens oauth2.TokenSource // nil: it has none
+}
+
+func (b bearer) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	ctx, err := b.show(ctx)
+	if err != nil {
+		return err
+	}
+	return b.ClientConn.Invoke(ctx, method, args, reply, opts...)
+}
+
+func (b bearer) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	ctx, err := b.show(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.ClientConn.NewStream(ctx, desc, method, opts...)
+}
+
+func (b bearer) show(ctx context.Context) (context.Context, error) {
+	if b.tokens == nil {
+		return ctx, nil
+	}
+	token, err := b.tokens.Token()
+	if err != nil {
+		return ctx, err
+	}
+	return metadata.AppendToOutgoingContext(ctx, rpc.Authorization, "Bearer "+token.AccessToken), nil
 }
 
 func (w *world) greeter() greeterpb.GreeterClient {

@@ -6,6 +6,7 @@ import (
 	"example.com/app/services/gateway"
 	"example.com/app/services/greeter"
 	"example.com/app/services/interop"
+	"example.com/app/services/issuer"
 	"example.com/app/services/phrasebook"
 )
 
@@ -16,5 +17,6 @@ var All = []app.Role{
 	gateway.Role,
 	greeter.Role,
 	phrasebook.Role,
+	issuer.Role,
 	interop.Role,
 }

@@ -84,7 +84,7 @@ func (u *User) Do(ctx context.Context, method, path, body string) (string, error
 // where it refuses the connection, so that nothing was sent. An answer that is
 // not 2xx is a StatusError. The caller closes the body of any other.
 func (u *User) Send(ctx context.Context, method, path, body string, header http.Header) (*http.Response, error) {
-	who, err := u.authorize(ctx)
+	token, err := u.Token(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,9 @@ func (u *User) Send(ctx context.Context, method, path, body string, header http.
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	maps.Copy(req.Header, who)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	maps.Copy(req.Header, header)
 	res, err := u.over(req)
 	if err != nil {

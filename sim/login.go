@@ -36,17 +36,16 @@ func (u *User) LogIn(client app.Client) {
 	}}
 }
 
-// authorize is the header that shows who the user is; nil where nobody has
-// logged in.
-func (u *User) authorize(ctx context.Context) (http.Header, error) {
+// Token is the user's access token; empty where the user has not logged in.
+func (u *User) Token(ctx context.Context) (string, error) {
 	if u.login == nil {
-		return nil, nil
+		return "", nil
 	}
 	token, err := u.login.get(ctx, &http.Client{Transport: asked{u}})
 	if err != nil {
-		return nil, fmt.Errorf("get a token: %w", err)
+		return "", fmt.Errorf("get a token: %w", err)
 	}
-	return http.Header{"Authorization": {"Bearer " + token}}, nil
+	return token, nil
 }
 
 // get returns the current token, or fetches one. Others wait for a fetch that is

@@ -44,13 +44,30 @@ func newHTTPServer(in *instance, handler http.Handler) *httpServer {
 	s.http = http.Server{
 		Handler:           s.around(in, handler),
 		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       uploadGrace, // for what no handler sees; timed sets its own
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		HTTP2:             limitsOfHTTP2(),
 		ErrorLog:          slog.NewLogLogger(in.env.Log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return life },
 		ConnState:         s.fresh.note,
 	}
 	return s
+}
+
+// limitsOfHTTP2 bounds what a connection may hold, where it speaks HTTP/2: calls
+// at a time, and bytes that nobody has read. A peer that neither answers a PING
+// nor takes what is written to it is cut.
+func limitsOfHTTP2() *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxConcurrentStreams:          250,
+		MaxReadFrameSize:              16 << 10,
+		MaxReceiveBufferPerStream:     256 << 10,
+		MaxReceiveBufferPerConnection: 1 << 20,
+		SendPingTimeout:               30 * time.Second,
+		PingTimeout:                   15 * time.Second,
+		WriteByteTimeout:              30 * time.Second,
+	}
 }
 
 // around counts and measures every request, and asks clients of a server that
@@ -70,6 +87,7 @@ func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
 		}
 		// A handler that panics is counted as what its caller gets: no answer.
 		answer := &recorder{ResponseWriter: w, code: http.StatusInternalServerError}
+		r = timed(w, r)
 		defer func() {
 			s.inFlight.Add(-1)
 			took := time.Since(start)
@@ -83,7 +101,7 @@ func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
 		place, err := limiter.Acquire(r.Context(), resilience.Ask{Client: caller(r)})
 		if err == nil {
 			answer.limited(place)
-			defer answer.leave()
+			defer answer.end()
 			err = s.admit(r)
 		}
 		if err == nil {
@@ -165,65 +183,6 @@ func (s *httpServer) idle(ctx context.Context) bool {
 		}
 	}
 	return true
-}
-
-// A recorder remembers the status of an answer, and gives its place back.
-type recorder struct {
-	http.ResponseWriter
-	code    int
-	written bool
-	place   resilience.Permit
-	end     resilience.End
-}
-
-// limited notes the place that the request has.
-func (r *recorder) limited(place resilience.Permit) { r.place = place }
-
-// lasting gives the place back before the end of an answer that lasts as long
-// as its reader likes: a stream, a websocket. It says nothing of the load.
-func (r *recorder) lasting() {
-	r.end = resilience.Failed
-	r.leave()
-}
-
-// leave gives the place back, once.
-func (r *recorder) leave() {
-	place := r.place
-	r.place = resilience.Permit{}
-	if r.code >= http.StatusInternalServerError {
-		r.end = resilience.Failed
-	}
-	place.Release(r.end)
-}
-
-// wrote notes a status, unless one was written before.
-func (r *recorder) wrote(code int) {
-	if !r.written && (code >= 200 || code == http.StatusSwitchingProtocols) {
-		r.code, r.written = code, true
-		if code == http.StatusSwitchingProtocols {
-			r.lasting()
-		}
-	}
-}
-
-func (r *recorder) WriteHeader(code int) {
-	r.wrote(code)
-	r.ResponseWriter.WriteHeader(code)
-}
-
-func (r *recorder) Write(b []byte) (int, error) {
-	r.wrote(http.StatusOK)
-	return r.ResponseWriter.Write(b)
-}
-
-// Unwrap lets http.ResponseController reach flushing, hijacking and deadlines.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// Flush is for those that ask for http.Flusher by itself.
-func (r *recorder) Flush() {
-	r.wrote(http.StatusOK)
-	r.lasting()
-	_ = http.NewResponseController(r.ResponseWriter).Flush()
 }
 
 func class(code int) string { return string('0'+byte(code/100)) + "xx" }

@@ -206,24 +206,27 @@ func (in *instance) register(task func(string, func() error)) (leave func(ctx co
 }
 
 // ready waits for a certificate and for the service's own check, as long as it
-// takes, and for the roles that were dialled, at most Config.WaitNeeds. It
-// reports whether the instance may serve.
+// takes, and for the roles that were dialled and the issuer's keys, at most
+// Config.WaitNeeds. It reports whether the instance may serve.
 func (in *instance) ready(ctx context.Context) bool {
-	if !in.until(ctx, in.guard.ready) {
+	if !until(ctx, in.guard.ready, in.waiting) {
 		return false
 	}
 	needs, cancel := context.WithTimeout(ctx, in.node.cfg.WaitNeeds)
 	defer cancel()
-	in.state.set(phaseWaiting, fmt.Errorf("waiting for %v", in.env.clients.roles()))
-	if err := in.env.clients.ready(needs); err != nil && ctx.Err() == nil {
+	in.state.set(phaseWaiting, fmt.Errorf("waiting for %v", in.calls()))
+	if err := errors.Join(in.env.clients.ready(needs), in.guard.waitKeys(needs)); err != nil && ctx.Err() == nil {
 		in.env.Log.Warn("serve without what it needs", slog.Any("error", err))
 	}
-	return in.until(ctx, in.check)
+	return until(ctx, in.check, in.waiting)
 }
 
-// until waits, as long as it takes, until check finds nothing amiss. It reports
-// whether that was before ctx ended.
-func (in *instance) until(ctx context.Context, check func() error) bool {
+// waiting notes what the instance waits for.
+func (in *instance) waiting(err error) { in.state.set(phaseWaiting, err) }
+
+// until waits until check finds nothing amiss, and tells what is amiss each
+// time. It reports whether that was before ctx ended.
+func until(ctx context.Context, check func() error, tell func(error)) bool {
 	again := time.NewTimer(time.Hour)
 	defer again.Stop()
 	for pause := time.Millisecond; ctx.Err() == nil; pause = min(2*pause, 100*time.Millisecond) {
@@ -231,7 +234,7 @@ func (in *instance) until(ctx context.Context, check func() error) bool {
 		if err == nil {
 			return true
 		}
-		in.state.set(phaseWaiting, err)
+		tell(err)
 		again.Reset(pause)
 		select {
 		case <-again.C:

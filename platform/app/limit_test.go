@@ -66,8 +66,13 @@ func limits(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 func TestAnAnswerThatLastsHoldsNoPlace(t *testing.T) {
 	for name, begin := range map[string]func(http.ResponseWriter){
 		"a stream": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 			fmt.Fprint(w, "first")
 			_ = http.NewResponseController(w).Flush()
+		},
+		"lines of JSON": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "application/x-ndjson")
+			w.(http.Flusher).Flush()
 		},
 		"a websocket": func(w http.ResponseWriter) { w.WriteHeader(http.StatusSwitchingProtocols) },
 	} {
@@ -92,6 +97,29 @@ func TestAnAnswerThatLastsHoldsNoPlace(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAnAnswerThatIsFlushedHoldsItsPlaceForAWhile(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		over := make(chan struct{})
+		_, v := serveWeb(t, Config{Limits: single()}, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/long" {
+				fmt.Fprint(w, "first") // as a proxy does where it does not know how much will come
+				_ = http.NewResponseController(w).Flush()
+				<-over
+				return
+			}
+			greeting(w, r)
+		})
+		go func() { _, _, _ = v.ask("http://www-1:8080/long") }()
+		synctest.Wait()
+		defer close(over)
+		status, _, _ := v.get("http://www-1:8080/")
+		require.Equal(t, http.StatusTooManyRequests, status, "it may still be a short one")
+		time.Sleep(patient)
+		status, _, _ = v.get("http://www-1:8080/")
+		require.Equal(t, 200, status, "it is a long one, and holds no place any more")
+	})
 }
 
 func TestAPlaceComesBackWhateverTheHandlerDoes(t *testing.T) {

@@ -122,7 +122,12 @@ func (g *guard) run(ctx context.Context, task func(string, func() error)) {
 	}
 	task("hold a certificate", func() error { return g.workload.Run(ctx) })
 	if g.in.role.Name != issuerRole {
-		task("hold the issuer's keys", func() error { return g.keys.Run(ctx) })
+		task("hold the issuer's keys", func() error {
+			if until(ctx, g.ready, func(error) {}) { // the issuer wants to see a certificate
+				return g.keys.Run(ctx)
+			}
+			return nil
+		})
 	}
 	if rules := g.in.node.cfg.Security.Intentions; rules != nil {
 		task("hold intentions", func() error { return g.follow(rules.Watch(ctx, g.in.role.Name)) })
@@ -153,6 +158,18 @@ func (g *guard) ready() error {
 		return nil
 	}
 	return g.workload.Ready()
+}
+
+// waitKeys returns when the keys of the issuer are known, where any are needed,
+// or with the reason why they were not before ctx ended.
+func (g *guard) waitKeys(ctx context.Context) error {
+	if g.workload == nil || g.in.role.Name == issuerRole {
+		return nil
+	}
+	if until(ctx, g.keys.Ready, func(error) {}) {
+		return nil
+	}
+	return g.keys.Ready()
 }
 
 // Admit implements rpc.Guard: may this workload call the instance, may it call

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"example.com/app/platform/auth"
@@ -85,6 +87,9 @@ func FuzzChallenge(f *testing.F) {
 func TestAReasonIsOnlyOurs(t *testing.T) {
 	require.Equal(t, auth.Expired, auth.Reason(auth.Refuse(auth.Expired, "x")))
 	require.Equal(t, "NOT_FOUND", auth.Reason(errs.NotFound.New("x")))
+	foreign, err := status.New(codes.Unauthenticated, "x").WithDetails(&errdetails.ErrorInfo{Reason: "API_KEY_INVALID", Domain: "googleapis.com"})
+	require.NoError(t, err)
+	require.Empty(t, auth.Reason(foreign.Err()))
 	require.Empty(t, auth.Reason(nil))
 	require.Empty(t, auth.Reason(errors.New("x")))
 	require.Empty(t, auth.Reason(context.Canceled))

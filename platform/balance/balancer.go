@@ -112,6 +112,7 @@ type Flight struct {
 	long     bool
 	trial    bool
 	answered bool
+	first    Outcome // what Answer told
 }
 
 // Answer tells that the answer has begun, and of what kind it is. From then on
@@ -121,18 +122,24 @@ func (f *Flight) Answer(o Outcome) {
 	if f.answered {
 		return
 	}
-	f.answered = true
+	f.answered, f.first = true, o
 	b := f.Peer.balancer
 	now := b.now()
 	f.Peer.answer(f.began, now, f.long, o)
 	b.judge(f, now, o)
 }
 
-// Done tells that the call has ended, and how, unless Answer has told that.
+// Done tells that the call has ended, and how. Where Answer has told already
+// what became of it, an answer that began well may still have broken off, and
+// counts as failed then.
 func (f *Flight) Done(o Outcome) {
+	whole := !f.answered
 	f.Answer(o)
 	f.Peer.inFlight.Add(-1)
 	f.Peer.balancer.inFlight.Add(-1)
+	if !whole && f.first == OK {
+		f.Peer.balancer.conclude(f, o)
+	}
 }
 
 // Pick chooses whom to send a call to. False means that nobody can be reached,

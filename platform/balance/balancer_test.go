@@ -67,7 +67,7 @@ func TestCallsInFlightAreCountedUntilDone(t *testing.T) {
 		require.Equal(t, 2, w.row("a").InFlight, "its body is still read")
 		require.Equal(t, 10*time.Millisecond, w.row("a").Latency)
 		f.Done(balance.Failed)
-		require.Equal(t, 1.0, w.row("a").Success, "it had been answered")
+		require.Less(t, w.row("a").Success, 1.0, "it had been answered, but not to the end")
 		g.Done(balance.GivenUp)
 		require.Zero(t, w.row("a").InFlight)
 	})

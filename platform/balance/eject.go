@@ -49,6 +49,7 @@ const (
 	whyRow     = "failures in a row"
 	whyRate    = "success rate"
 	whyRefused = "refuses connections"
+	whyBroken  = "answers broken off in a row"
 )
 
 // judge ejects a peer after too many failures in a row, and lets it back after
@@ -91,6 +92,37 @@ func (b *Balancer) judge(f *Flight, now time.Duration, o Outcome) {
 	}
 }
 
+// conclude judges the end of an answer that began well. Answers that break off
+// have a row of their own: each began well, which ends the row of failures.
+func (b *Balancer) conclude(f *Flight, o Outcome) {
+	p, now := f.Peer, b.now()
+	if o == Failed || o == Unreachable {
+		p.broke(now, b.cfg.Memory)
+	}
+	if b.cfg.Eject.Off || o == GivenUp {
+		return
+	}
+	p.mu.Lock()
+	out := false
+	if o == OK {
+		p.broken = 0
+	} else {
+		p.broken++
+		p.window.failures++
+		p.window.calls = max(p.window.calls, p.window.failures) // a review came in between
+		out = (p.ejected.why == "" || f.trial) && (f.trial || p.broken >= b.cfg.Eject.Row)
+	}
+	if out {
+		p.eject(now, whyBroken)
+	}
+	e := p.ejected
+	p.mu.Unlock()
+	if out {
+		b.change(now, func() {})
+		b.announce(p, now, e)
+	}
+}
+
 // announce logs that a peer was ejected or is back.
 func (b *Balancer) announce(p *Peer, now time.Duration, e ejection) {
 	if e.why == "" {
@@ -115,7 +147,7 @@ func (p *Peer) eject(now time.Duration, why string) {
 		e.times++
 	}
 	e.why = why
-	p.row = 0
+	p.row, p.broken = 0, 0
 }
 
 // recover counts a call that succeeded on trial. After enough of them the peer

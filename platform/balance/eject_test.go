@@ -34,6 +34,37 @@ func TestFailuresInARowEjectAndTrialCallsBringBack(t *testing.T) {
 	})
 }
 
+func TestAnswersThatBreakOffEjectToo(t *testing.T) {
+	in(t, balance.Config{SlowStart: -1}, func(t *testing.T, w *world) {
+		w.up("a", "b")
+		end := func(o balance.Outcome) string {
+			f, _ := w.Pick(balance.Call{})
+			f.Answer(balance.OK)
+			f.Done(map[string]balance.Outcome{"a": balance.OK, "b": o}[f.Peer.ID()])
+			return f.Peer.ID()
+		}
+		for range 40 {
+			end(balance.GivenUp)
+		}
+		require.Equal(t, balance.StateFit, w.row("b").State, "its callers left: that says nothing")
+		for range 8 {
+			end(balance.Failed)
+		}
+		end(balance.OK)
+		end(balance.OK)
+		require.Equal(t, balance.StateFit, w.row("b").State, "not in a row")
+		require.Positive(t, w.row("b").Failures)
+		for range 10 {
+			end(balance.Failed)
+		}
+		require.Equal(t, balance.StateEjected, w.row("b").State, "though each answer began well")
+		require.Equal(t, "answers broken off in a row", w.row("b").Why)
+		time.Sleep(6 * time.Second)
+		require.Equal(t, "b", end(balance.Failed), "it is tried")
+		require.Equal(t, balance.StateEjected, w.row("b").State)
+	})
+}
+
 func TestOneCallAtATimeTriesAnEjectedInstance(t *testing.T) {
 	in(t, balance.Config{}, func(t *testing.T, w *world) {
 		w.up("a", "b")

@@ -35,6 +35,7 @@ type Peer struct {
 
 	mu      sync.Mutex // never held while another lock is taken
 	row     int        // failures in a row
+	broken  int        // answers in a row that began well and broke off
 	window  window     // calls since the last review
 	ejected ejection
 }
@@ -161,6 +162,12 @@ func (p *Peer) answer(began, now time.Duration, long bool, o Outcome) {
 		p.failures.Add(1)
 		p.failing.add(now, memory, 1, failStep)
 	}
+}
+
+// broke notes that an answer which began well has broken off.
+func (p *Peer) broke(now, memory time.Duration) {
+	p.failures.Add(1)
+	p.failing.add(now, memory, 1, failStep)
 }
 
 // failStep is how much one call moves the share of failures.

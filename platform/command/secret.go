@@ -33,7 +33,7 @@ func ReadSecret(stdin io.Reader, name string) (telemetry.Secret, error) {
 	}
 	from := stdin
 	if name != "-" {
-		f, err := os.Open(name) //nolint:gosec // the file that the person at the command line named
+		f, err := os.Open(name)
 		if err != nil {
 			return fail("the flag wants the name of a file that holds the secret, or - for stdin", "%w", plainPath(err))
 		}

@@ -11,6 +11,8 @@ import (
 
 	"example.com/app/platform/app"
 	"example.com/app/platform/identity"
+	"example.com/app/platform/identity/connect"
+	"example.com/app/platform/registry/consul"
 )
 
 // securing is what `app serve` was asked for that concerns who is who, and who
@@ -71,7 +73,11 @@ func (s *serving) secure(cfg *app.Config, whole bool, stdin io.Reader) error {
 		}
 		cfg.Security.Identity = &identity.Files{Cert: s.cert, Key: s.key, CA: s.ca}
 	case "consul":
-		// see ground: it has the client
+		var err error
+		cfg.Security.Identity, cfg.Security.Intentions, err = connect.New(consul.Config{Log: cfg.Log})
+		if err != nil {
+			return &HintError{err, "CONSUL_HTTP_ADDR and its kin say where Consul is and how to talk to it"}
+		}
 	default:
 		return usage("--identity %q: want auto, memory, consul or files", s.identity)
 	}

@@ -95,6 +95,9 @@ func serve(ctx context.Context, cfg app.Config) error {
 	if err != nil {
 		return err
 	}
+	if cfg.Security.Insecure {
+		cfg.Log.Warn("INSECURE: no certificates, no tokens, no rules: whoever reaches a port may do everything")
+	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)

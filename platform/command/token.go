@@ -269,7 +269,7 @@ func (l *login) hint(code string) string {
 		return fmt.Sprintf("does the issuer know a client %q, and is the secret in %s that of this issuer?", l.clientID, l.secretFile)
 	case "invalid_scope":
 		return "the client may not ask for all of --scope; without it the issuer gives what the client may have"
-	case "unauthorized_client", "unsupported_grant_type":
+	case "unauthorized_client", "unsupported_grant_type": //nolint:misspell // RFC 6749 section 5.2 spells it so
 		if l.device {
 			return fmt.Sprintf("the issuer does not let %q use the device flow; --client-id names another client", l.clientID)
 		}

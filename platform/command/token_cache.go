@@ -26,7 +26,7 @@ type keptToken struct {
 
 // tokenFile is what the file holds.
 type tokenFile struct {
-	Access  string    `json:"access_token"` //nolint:gosec // that is what it is for; the file is 0600
+	Access  string    `json:"access_token"`
 	Refresh string    `json:"refresh_token,omitempty"`
 	Expiry  time.Time `json:"expiry"`
 }

@@ -159,7 +159,7 @@ func (w *fileWatch) parse(texts [3][]byte) (Certs, error) {
 	if w.files.Now != nil {
 		now = w.files.Now
 	}
-	if _, err := certs.check(w.role, now()); err != nil {
+	if _, _, err := certs.check(w.role, now()); err != nil {
 		return Certs{}, errs.Invalid.New("read %s: %w", paths[0], err)
 	}
 	return certs, nil

@@ -99,6 +99,14 @@ func (id ID) Role() string {
 	return role
 }
 
+// tenant is what comes before the datacentre and the role: of two tenants of
+// one trust domain each has roles of its own, which may have the same names.
+func (id ID) tenant() string {
+	prefix, _, _ := strings.Cut(id.Path, "/svc/")
+	tenant, _, _ := strings.Cut(prefix, "/dc/")
+	return tenant
+}
+
 // Of returns the id in a leaf certificate. A certificate with no URI, with more
 // than one, or of a CA, names nobody (X509-SVID sections 2 and 4).
 func Of(leaf *x509.Certificate) (ID, error) {

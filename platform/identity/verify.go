@@ -12,6 +12,7 @@ import (
 // A demand is what a certificate must meet.
 type demand struct {
 	certs Certs            // whose roots and domain count
+	own   ID               // of the workload that demands; zero: it is its own that is looked at
 	role  string           // that the certificate must name; empty: any
 	usage x509.ExtKeyUsage // what it is shown for
 	now   time.Time
@@ -40,6 +41,8 @@ func (d demand) meet(chain []*x509.Certificate) (ID, error) {
 	switch {
 	case id.Domain != d.certs.Domain:
 		return id, errs.Unauthenticated.New("%s is of another trust domain: want %s", id, d.certs.Domain)
+	case d.own != ID{} && id.tenant() != d.own.tenant():
+		return id, errs.Unauthenticated.New("%s is of another tenant than %s: a role there is not the role of that name here", id, d.own)
 	case id.Role() == "":
 		return id, errs.Unauthenticated.New("%s names no role: want an id that ends in /svc/ and one", id)
 	case d.role != "" && id.Role() != d.role:
@@ -68,25 +71,26 @@ func (d demand) explain(leaf *x509.Certificate, err error) error {
 // stamp writes a time as people compare it.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// check returns the leaf of certs where they are fit to be shown by a role, so
-// that a bad one fails here and not at each peer.
-func (c Certs) check(role string, now time.Time) (*x509.Certificate, error) {
+// check returns the leaf of certs and its id where they are fit to be shown by
+// a role, so that a bad one fails here and not at each peer.
+func (c Certs) check(role string, now time.Time) (*x509.Certificate, ID, error) {
 	if c.Leaf == nil || c.Roots == nil {
-		return nil, errs.Internal.New("the source yields no leaf or no roots")
+		return nil, ID{}, errs.Internal.New("the source yields no leaf or no roots")
 	}
 	chain, err := parse(c.Leaf)
 	if err != nil {
-		return nil, err
+		return nil, ID{}, err
 	}
-	id, err := demand{c, "", x509.ExtKeyUsageServerAuth, now}.meet(chain)
-	if err != nil {
-		return nil, err
+	var id ID
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		if id, err = (demand{certs: c, usage: usage, now: now}).meet(chain); err != nil {
+			return nil, id, err
+		}
 	}
 	if id.Role() != role {
-		return nil, errs.Invalid.New("%s is not the certificate of %s: its id must end in /svc/%s", id, role, role)
+		return nil, id, errs.Invalid.New("%s is not the certificate of %s: its id must end in /svc/%s", id, role, role)
 	}
-	_, err = demand{c, role, x509.ExtKeyUsageClientAuth, now}.meet(chain)
-	return chain[0], err
+	return chain[0], id, nil
 }
 
 // parse reads the certificates of a chain.

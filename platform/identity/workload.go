@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,7 @@ type Workload struct {
 type holding struct {
 	Certs
 	leaf *x509.Certificate // that of Certs.Leaf
+	id   ID                // in it
 }
 
 // A trouble is an error behind a pointer.
@@ -89,16 +91,16 @@ func (w *Workload) fail(err error) {
 
 // take shows certs from now on, if they are fit for it.
 func (w *Workload) take(certs Certs) error {
-	leaf, err := certs.check(w.config.Role, w.config.Now())
+	leaf, id, err := certs.check(w.config.Role, w.config.Now())
 	if err != nil {
 		return err
 	}
 	w.last.Store(nil)
-	before := w.held.Swap(&holding{certs, leaf})
+	before := w.held.Swap(&holding{certs, leaf, id})
 	if before != nil {
 		w.metrics.rotations.Inc()
 	}
-	w.config.Log.Info("certificate", slog.String("id", leaf.URIs[0].String()), slog.Time("until", leaf.NotAfter))
+	w.config.Log.Info("certificate", slog.String("id", id.String()), slog.Time("until", leaf.NotAfter))
 	return nil
 }
 
@@ -131,11 +133,16 @@ func (w *Workload) because(err error) error {
 	return err
 }
 
+// plain is err as a handshake may fail with: its text alone. A kind would
+// become that of every call that waits for the connection, and a caller would
+// be told that it is not known, where it is this system that is at odds.
+func plain(err error) error { return errors.New(err.Error()) }
+
 // show is the certificate for a handshake.
 func (w *Workload) show() (*tls.Certificate, error) {
 	held, err := w.current()
 	if err != nil {
-		return nil, err
+		return nil, plain(err)
 	}
 	return held.Leaf, nil
 }
@@ -189,9 +196,9 @@ func (w *Workload) verifier(role string, usage x509.ExtKeyUsage) func(tls.Connec
 	return func(state tls.ConnectionState) error {
 		held, err := w.current()
 		if err != nil {
-			return err
+			return plain(err)
 		}
-		id, err := demand{held.Certs, role, usage, w.config.Now()}.meet(state.PeerCertificates)
+		id, err := demand{held.Certs, held.id, role, usage, w.config.Now()}.meet(state.PeerCertificates)
 		if err == nil {
 			return nil
 		}
@@ -199,6 +206,6 @@ func (w *Workload) verifier(role string, usage x509.ExtKeyUsage) func(tls.Connec
 		if w.refusal.Allow() {
 			w.config.Log.Warn("peer refused", slog.String("id", id.String()), slog.Any("error", err))
 		}
-		return err
+		return plain(err)
 	}
 }

@@ -103,3 +103,11 @@ func listen(t testing.TB, n network.Network, addr string) net.Listener {
 	require.NoError(t, err)
 	return l
 }
+
+// ask makes a call that may take a while.
+func ask(t testing.TB, c healthpb.HealthClient) error {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err := c.Check(ctx, &healthpb.HealthCheckRequest{})
+	return err
+}

@@ -79,6 +79,39 @@ func TestAnInstanceThatRefusesIsPassedOverWhateverTheMethod(t *testing.T) {
 	})
 }
 
+func TestAnInstanceThatBreaksOffItsAnswersIsSetAside(t *testing.T) {
+	for name, body := range map[string]io.Reader{"a plain request": nil, "a long upload": strings.NewReader(strings.Repeat("x", 64<<10))} {
+		t.Run(name, func(t *testing.T) {
+			inMemory(t, func(t *testing.T, w *world) {
+				w.backend(t, "shop", "good", says("ok"))
+				w.backend(t, "shop", "bad", func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.Copy(io.Discard, r.Body)
+					_, _ = io.WriteString(w, "begun")
+					_ = http.NewResponseController(w).Flush()
+					panic(http.ErrAbortHandler)
+				})
+				w.start(t, proxy.Config{}, "/shop=shop")
+				broken := 0
+				for range 100 {
+					req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://edge/shop/", body)
+					require.NoError(t, err)
+					if s, ok := body.(*strings.Reader); ok {
+						_, _ = s.Seek(0, io.SeekStart)
+					}
+					res, err := w.client.Do(req)
+					require.NoError(t, err)
+					if _, err = io.Copy(io.Discard, res.Body); err != nil {
+						broken++
+					}
+					_ = res.Body.Close()
+				}
+				require.GreaterOrEqual(t, broken, 1)
+				require.LessOrEqual(t, broken, 6, "five in a row, and a call that tries again")
+			})
+		})
+	}
+}
+
 // A dialled network counts dials.
 type dialled struct {
 	network.Network

@@ -88,7 +88,7 @@ func (t *carrier) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	t.watch(res, f, cancel)
+	t.watch(req.Context(), res, f, cancel)
 	return res, nil
 }
 
@@ -132,10 +132,11 @@ func failure(status int) bool {
 	return status >= http.StatusInternalServerError && status != http.StatusNotImplemented
 }
 
-// outcome is how an exchange without an answer ended, for the balancer: who
-// broke a request off is no matter of the instance.
+// outcome is how an exchange that broke off ended, for the balancer: what the
+// client broke off is no matter of the instance.
 func outcome(ctx context.Context, err error) balance.Outcome {
-	if client := (*clientError)(nil); errors.As(err, &client) || errors.Is(context.Cause(ctx), context.Canceled) {
+	client, reader := (*clientError)(nil), (*readerError)(nil)
+	if errors.As(err, &client) || errors.As(err, &reader) || errors.Is(context.Cause(ctx), context.Canceled) {
 		return balance.GivenUp
 	}
 	return balance.Failed

@@ -41,19 +41,21 @@ func (p *Proxy) forward(x *exchange, r *http.Request, route Route) {
 		p.fail(x, r, err)
 		return
 	}
-	whole := false
+	whole, end := false, balance.GivenUp
 	defer func() {
 		res.Close()
-		flight.Done(balance.OK) // Answer has told how it went
+		flight.Done(end)
 		if !whole {
 			panic(http.ErrAbortHandler)
 		}
 	}()
 	announced := writeHead(x, res)
 	if err := p.carrier.copy(x, res); err != nil {
+		end = outcome(r.Context(), err)
 		p.config.Log.Debug("answer broke off", "service", x.service, "error", err)
 		return
 	}
+	end = balance.OK
 	writeTrailers(x, res, announced)
 	whole = true
 }
@@ -183,7 +185,7 @@ func (t *carrier) copy(x *exchange, res *http1.Response) error {
 			return err
 		}
 		if _, err := x.Write(piece); err != nil {
-			return err
+			return &readerError{err}
 		}
 	}
 }

@@ -54,6 +54,12 @@ type clientError struct{ err error }
 func (e *clientError) Error() string { return fmt.Sprintf("read the request body: %v", e.err) }
 func (e *clientError) Unwrap() error { return e.err }
 
+// A readerError is an answer that the client did not take to its end.
+type readerError struct{ err error }
+
+func (e *readerError) Error() string { return fmt.Sprintf("write the answer: %v", e.err) }
+func (e *readerError) Unwrap() error { return e.err }
+
 // An upload is the body of a request on its way to a backend. It outlives a
 // failed dial, which closes it, so that another instance can be tried.
 type upload struct {
@@ -133,26 +139,35 @@ type download struct {
 	cancel context.CancelCauseFunc
 	done   sync.Once
 	flight balance.Flight
+	ctx    context.Context // of the client's request
+	end    balance.Outcome // how it has gone
 }
 
 // watch sees to it that the body of res comes in time, and that cancel is
 // called and the flight ends when it has been read.
-func (t *carrier) watch(res *http.Response, f balance.Flight, cancel context.CancelCauseFunc) {
+func (t *carrier) watch(ctx context.Context, res *http.Response, f balance.Flight, cancel context.CancelCauseFunc) {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		context.AfterFunc(res.Request.Context(), func() { f.Done(balance.OK) })
 		return // a connection, not a body; it ends with the request
 	}
 	alarm := http1.NewAlarm(func() { cancel(http1.ErrTimeout) })
-	res.Body = &download{body: res.Body, pace: t.newPace(res.Header, alarm), cancel: cancel, flight: f}
+	res.Body = &download{body: res.Body, pace: t.newPace(res.Header, alarm), cancel: cancel, flight: f, ctx: ctx, end: balance.GivenUp}
 }
 
 // Read reads from the backend, and ends with an error when it was too slow.
 func (d *download) Read(b []byte) (int, error) {
 	if err := d.pace.begin(); err != nil {
+		d.end = balance.Failed
 		return 0, err
 	}
 	n, err := d.body.Read(b)
 	d.pace.end(n)
+	switch {
+	case err == io.EOF:
+		d.end = balance.OK
+	case err != nil:
+		d.end = outcome(d.ctx, err)
+	}
 	return n, err
 }
 
@@ -160,6 +175,6 @@ func (d *download) Read(b []byte) (int, error) {
 func (d *download) Close() error {
 	err := d.body.Close()
 	d.cancel(nil)
-	d.done.Do(func() { d.flight.Done(balance.OK) }) // Answer has told how it went
+	d.done.Do(func() { d.flight.Done(d.end) })
 	return err
 }

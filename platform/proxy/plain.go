@@ -93,7 +93,7 @@ func appendHead(b []byte, r *http.Request, route Route) []byte {
 
 // appendTarget writes the path behind the prefix, and the query.
 func appendTarget(b []byte, u *url.URL, route Route) []byte {
-	path := backendPath(u.Path, route.Prefix)
+	path := backendPath(u.Path, route.cut())
 	for i := range len(path) {
 		c := path[i]
 		if letter := c|0x20 >= 'a' && c|0x20 <= 'z'; !letter && (c < '0' || c > '9') && strings.IndexByte("-_.~$&+,/:;=@", c) < 0 {
@@ -116,7 +116,9 @@ func appendOrigin(b []byte, r *http.Request, route Route) []byte {
 		b = appendField(b, "X-Real-Ip", from)
 	}
 	b = appendField(b, "X-Forwarded-Host", r.Host)
-	b = appendField(b, "X-Forwarded-Prefix", route.Prefix)
+	if cut := route.cut(); cut != "" {
+		b = appendField(b, "X-Forwarded-Prefix", cut)
+	}
 	if r.TLS != nil {
 		return append(b, "X-Forwarded-Proto: https\r\n"...)
 	}

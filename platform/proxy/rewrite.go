@@ -16,11 +16,13 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	out := pr.Out
 	out.URL = &url.URL{
 		Scheme: "http", Host: route.Service,
-		Path: backendPath(pr.In.URL.Path, route.Prefix), RawQuery: out.URL.RawQuery,
+		Path: backendPath(pr.In.URL.Path, route.cut()), RawQuery: out.URL.RawQuery,
 	}
 	dropForged(out.Header)
 	pr.SetXForwarded()
-	out.Header.Set("X-Forwarded-Prefix", route.Prefix)
+	if cut := route.cut(); cut != "" {
+		out.Header.Set("X-Forwarded-Prefix", cut)
+	}
 	if from := out.Header.Get("X-Forwarded-For"); from != "" {
 		out.Header.Set("X-Real-Ip", from)
 	}

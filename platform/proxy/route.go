@@ -15,6 +15,7 @@ import (
 type Route struct {
 	Prefix  string // as in "/shop": begins with a slash, ends without one
 	Service string // its name in the registry
+	Whole   bool   // the path goes on as it came; else without the prefix
 
 	Public bool     // for everybody; else for those with an access token
 	Scopes []string // that the token has, all of them
@@ -23,6 +24,9 @@ type Route struct {
 // String is the route as ParseRoute reads it.
 func (r Route) String() string {
 	s := r.Prefix + "=" + r.Service
+	if r.Whole {
+		s += ",whole"
+	}
 	if r.Public {
 		s += ",public"
 	}
@@ -32,8 +36,16 @@ func (r Route) String() string {
 	return s
 }
 
-// ParseRoute reads "/prefix=service", and behind it ",public", or ",scope=NAME"
-// for each scope. A slash at the end of the prefix is dropped. An error is of
+// cut is what is cut off paths.
+func (r Route) cut() string {
+	if r.Whole {
+		return ""
+	}
+	return r.Prefix
+}
+
+// ParseRoute reads "/prefix=service", and behind it ",whole" for the whole path
+// to go on, and ",public", or ",scope=NAME" for each scope. A slash at the end of the prefix is dropped. An error is of
 // kind errs.Invalid and says what was wanted.
 func ParseRoute(s string) (Route, error) {
 	prefix, rest, ok := strings.Cut(s, "=")
@@ -47,12 +59,14 @@ func ParseRoute(s string) (Route, error) {
 		option, options, more = strings.Cut(options, ",")
 		key, scope, _ := strings.Cut(option, "=")
 		switch {
+		case option == "whole":
+			r.Whole = true
 		case option == "public":
 			r.Public = true
 		case key == "scope" && scope != "":
 			r.Scopes = append(r.Scopes, scope)
 		default:
-			return Route{}, errs.Invalid.New("route %q: unknown option %q; there are public and scope=NAME", s, option)
+			return Route{}, errs.Invalid.New("route %q: unknown option %q; there are whole, public and scope=NAME", s, option)
 		}
 	}
 	if err := r.Validate(); err != nil {

@@ -123,6 +123,7 @@ func handles(p *proxy.Proxy, path string) bool {
 func TestARouteSaysWhoMayUseIt(t *testing.T) {
 	for text, want := range map[string]proxy.Route{
 		"/shop=shop":                        {Prefix: "/shop", Service: "shop"},
+		"/shop=shop,whole,public":           {Prefix: "/shop", Service: "shop", Whole: true, Public: true},
 		"/shop=shop,public":                 {Prefix: "/shop", Service: "shop", Public: true},
 		"/shop=shop,scope=buy,scope=sell:1": {Prefix: "/shop", Service: "shop", Scopes: []string{"buy", "sell:1"}},
 	} {

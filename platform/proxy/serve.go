@@ -138,15 +138,29 @@ func (x *exchange) Write(b []byte) (int, error) {
 	if x.code == 0 {
 		x.WriteHeader(http.StatusOK)
 	}
+	if x.left == int64(len(b)) { // most answers
+		x.left = 0
+		return x.ResponseWriter.Write(b)
+	}
+	control := http.NewResponseController(x.ResponseWriter)
+	// Where no deadline can be set, which is in tests alone, the client has all
+	// the time of the world.
+	_ = control.SetWriteDeadline(time.Now().Add(readerGrace))
 	n, err := x.ResponseWriter.Write(b)
 	if x.left >= 0 {
 		x.left = max(x.left-int64(n), 0)
 	}
 	if x.left != 0 {
-		x.flush()
+		_ = control.Flush()
 	}
+	_ = control.SetWriteDeadline(time.Time{}) // or HTTP/2 would reset a stream that is silent
 	return n, err
 }
+
+// readerGrace is how long a client may take to read a piece of a long answer
+// (at most bufferSize bytes). One that asks and does not read would hold its
+// connection, and the backend's, for ever.
+const readerGrace = time.Minute
 
 func (x *exchange) flush() { _ = http.NewResponseController(x.ResponseWriter).Flush() }
 

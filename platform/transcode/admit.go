@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -38,10 +39,17 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request, c *call) error {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.cfg.MaxBody))
 	if err != nil {
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close") // or net/http waits for the rest before it answers
+		}
 		if _, over := errors.AsType[*http.MaxBytesError](err); over {
 			return tooLarge(h.cfg.MaxBody)
 		}
-		return errs.Invalid.New("read the body: %v", err).Because("BAD_BODY")
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return errs.Deadline.New("the body did not come in time").Because("BODY_TOO_SLOW").Status(http.StatusRequestTimeout)
+		}
+		// The text of the error may hold the addresses of the connection.
+		return errs.Invalid.New("the body broke off, or its chunks are malformed").Because("BAD_BODY")
 	}
 	if len(body) == 0 {
 		return nil

@@ -26,9 +26,9 @@ func (c *call) explain(err error) error {
 	if len(fields) == 0 {
 		return errs.Invalid.New("the body is not what it should be: %s", plain(bad)).Because("BAD_BODY")
 	}
-	e := errs.Invalid.New("unknown field %q", fields[0]).Because("UNKNOWN_FIELD")
+	e := errs.Invalid.New("unknown field %q", short(fields[0])).Because("UNKNOWN_FIELD")
 	for _, f := range fields[:min(len(fields), maxViolations)] {
-		e = e.Field(f, "unknown", "no such field")
+		e = e.Field(short(f), "unknown", "no such field")
 	}
 	return e
 }
@@ -36,5 +36,15 @@ func (c *call) explain(err error) error {
 // plain is the text of a protojson error without its prefix, whose space is on
 // purpose another one in every build.
 func plain(err error) string {
-	return strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), " \u00a0")
+	return short(strings.TrimLeft(strings.TrimPrefix(err.Error(), "proto:"), " \u00a0"))
+}
+
+// short is the beginning of what a client sent: an answer does not repeat it by
+// the megabyte.
+func short(text string) string {
+	const most = 300
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }

@@ -153,8 +153,13 @@ func event(line []byte) []byte {
 func (s *stream) FlushError() error {
 	s.lock <- struct{}{}
 	defer func() { <-s.lock }()
+	defer s.rest()
 	return s.rc.Flush()
 }
+
+// rest ends the client's time to read, until there is something to read again:
+// HTTP/2 would reset a stream that is silent when it is over.
+func (s *stream) rest() { _ = s.rc.SetWriteDeadline(time.Time{}) }
 
 // keepAlive writes a comment now and then until ctx ends, so that nobody on the
 // way takes silence for death.
@@ -182,4 +187,5 @@ func (s *stream) comment() {
 	_ = s.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, _ = s.w.Write([]byte(":\n\n"))
 	_ = s.rc.Flush()
+	s.rest()
 }

@@ -137,7 +137,7 @@ func (g *gateway) forward(dialled map[string]bool) error {
 	}
 	for _, role := range g.env.Roles {
 		for _, path := range role.Paths {
-			routes = append(routes, proxy.Route{Prefix: path, Service: role.Name, Public: true})
+			routes = append(routes, proxy.Route{Prefix: path, Service: role.Name, Whole: true, Public: true})
 		}
 	}
 	var err error

@@ -83,7 +83,7 @@ func get(ctx context.Context, c *http.Client, address string) ([]byte, int, erro
 	if err != nil {
 		return nil, 0, errs.Unavailable.New("read %s: %w", address, err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // it was only read
+	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		return nil, answer.StatusCode, errs.Unavailable.New("read %s: %s", address, answer.Status)
 	}

@@ -38,7 +38,7 @@ func (w *web) RoundTrip(r *http.Request) (*http.Response, error) {
 	case code == "500":
 		answer.WriteHeader(http.StatusInternalServerError)
 	case code == "huge":
-		_, _ = io.WriteString(answer, strings.Repeat(" ", 1<<20+1))
+		_, _ = io.WriteString(answer, to+strings.Repeat(" ", 1<<20))
 	default:
 		_, _ = io.WriteString(answer, page)
 	}
@@ -121,7 +121,7 @@ func TestDiscoverTrustsOnlyTheIssuersOwnDocuments(t *testing.T) {
 		"not JSON":                {"<html>", ""},
 		"null":                    {"null", ""},
 		"empty":                   {"", ""},
-		"huge":                    {"huge", ""},
+		"huge":                    {"huge " + metadata(a, a+"/jwks"), a + "/jwks"},
 		"500":                     {"500", a + "/.well-known/oauth-authorization-server"},
 		"a redirect elsewhere":    {"301 https://evil.example/x", "https://evil.example/x"},
 		"a redirect without TLS":  {"301 http://a.example/x", "http://a.example/x"},

@@ -30,8 +30,9 @@ type KeySetConfig struct {
 	// Interval is the least time from the beginning of a fetch to that of the
 	// next: what forged tokens can cost the issuer. 0 means 1 s.
 	Interval time.Duration
-	// Refresh is how long a key that the issuer took back may live on here, while
-	// the issuer answers. 0 means 5 minutes.
+	// Refresh is how long a key that the issuer took back may live on here, and
+	// the time of a fetch more, while the issuer answers. Tokens that were verified
+	// with it end with it. 0 means 5 minutes.
 	Refresh  time.Duration
 	Timeout  time.Duration // of a fetch, and the longest that a token waits for one; 0 means 3 s
 	MaxBytes int           // of a document; 0 means 1 MiB
@@ -81,6 +82,14 @@ func NewKeySet(cfg KeySetConfig) *KeySet {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(cfg.Name))
 	return &KeySet{cfg: cfg, random: rand.New(rand.NewPCG(0, h.Sum64())), metrics: newFetches(), ask: make(chan struct{}, 1)}
+}
+
+// Ready returns nil once keys are known, else why no token can be verified yet.
+func (k *KeySet) Ready() error {
+	if k.current.Load() == nil {
+		return errs.Unavailable.New("the issuer's keys are not known yet").Because(auth.KeysUnavailable)
+	}
+	return nil
 }
 
 // holds reports whether the issuer still has this key.

@@ -3,12 +3,17 @@ package token_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/stretchr/testify/require"
 
 	"example.com/app/platform/auth"
@@ -148,6 +153,55 @@ func TestAU6KnownKeysWorkWhateverHappensToTheList(t *testing.T) {
 	}
 }
 
+func TestAU6ADocumentBeyondMeasureIsNotRead(t *testing.T) {
+	ed := jose.JSONWebKey{Key: keys()["ed"].Public(), KeyID: "ed"}
+	entry := text(ed)
+	document := append(text(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{ed}}), '\n')
+	for name, test := range map[string]struct {
+		document []byte
+		taken    bool
+	}{
+		"1 MiB":         {append(document, bytes.Repeat([]byte(" "), 1<<20-len(document))...), true},
+		"a byte more":   {append(document, bytes.Repeat([]byte(" "), 1<<20-len(document)+1)...), false},
+		"100 keys":      {[]byte(`{"keys":[` + strings.Repeat(string(entry)+",", 99) + string(entry) + "]}"), true},
+		"one key more":  {[]byte(`{"keys":[` + strings.Repeat(string(entry)+",", 100) + string(entry) + "]}"), false},
+		"one unfit key": {[]byte(`{"keys":[{},` + string(entry) + "]}"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := lists()
+			i.answers(func(context.Context) ([]byte, error) { return test.document, nil })
+			tok := sign("ed", head("EdDSA", "ed"), good())
+			if v := verifier(t, i, nil); test.taken {
+				taken(t, v, tok)
+			} else {
+				refused(t, v, tok, auth.KeysUnavailable)
+			}
+		})
+	}
+}
+
+func TestATokenThatNamesNoKeyIsTriedAgainstEight(t *testing.T) {
+	var list []jose.JSONWebKey
+	var private []ed25519.PrivateKey
+	for n := range 9 {
+		public, key, err := ed25519.GenerateKey(rand.Reader)
+		require.NoError(t, err)
+		list, private = append(list, jose.JSONWebKey{Key: public, KeyID: fmt.Sprint(n)}), append(private, key)
+	}
+	i := lists()
+	i.answers(func(context.Context) ([]byte, error) { return json.Marshal(jose.JSONWebKeySet{Keys: list}) })
+	v := verifier(t, i, nil)
+	for n, key := range private {
+		input := encode(text(without(head("EdDSA", ""), "kid"))) + "." + encode(text(good()))
+		tok := input + "." + encode(ed25519.Sign(key, []byte(input)))
+		if n < 8 {
+			taken(t, v, tok)
+		} else {
+			refused(t, v, tok, auth.Signature)
+		}
+	}
+}
+
 func TestAU6AWaitEndsWithTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := lists("ed")
@@ -261,9 +315,7 @@ func TestAU7AKeyThatKeepsItsNameAndChangesEndsRememberedTokens(t *testing.T) {
 		tok := sign("rsa", head("RS256", "rsa"), with(good(), object{"exp": time.Now().Unix() + 7200}))
 		taken(t, v, tok)
 		i.list("other")
-		i.mu.Lock()
-		i.keys[0].KeyID = "rsa"
-		i.mu.Unlock()
+		i.rename("rsa")
 		time.Sleep(6 * time.Minute)
 		refused(t, v, tok, auth.Signature)
 		taken(t, v, sign("other", head("RS256", "rsa"), good()))
@@ -291,18 +343,28 @@ func TestAU8WithoutAnIssuerAtTheStartTokensAreUnavailableAndHeal(t *testing.T) {
 }
 
 func TestAU8TheKeysComeBackWithoutBeingAskedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		i := lists("ed")
-		i.answers(down)
-		v := verifier(t, i, nil)
-		time.Sleep(time.Hour)
-		require.Less(t, i.count(), 350, "it asks less and less often")
-		i.answers(nil)
-		time.Sleep(15 * time.Second)
-		began := time.Now()
-		taken(t, v, sign("ed", head("EdDSA", "ed"), good()))
-		require.Zero(t, time.Since(began))
-	})
+	for n := range 10 { // outages of many lengths, lest one heals by luck
+		outage := time.Hour + time.Duration(n)*7*time.Second
+		t.Run(outage.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := lists("ed")
+				i.answers(down)
+				v := verifier(t, i, nil)
+				time.Sleep(outage)
+				require.Less(t, i.count(), 350, "it asks less and less often")
+				i.answers(func(ctx context.Context) ([]byte, error) { // slowly, so that it shows who asked
+					if err := pause(ctx, time.Second); err != nil {
+						return nil, err
+					}
+					return json.Marshal(jose.JSONWebKeySet{Keys: i.keys})
+				})
+				time.Sleep(16 * time.Second)
+				began := time.Now()
+				taken(t, v, sign("ed", head("EdDSA", "ed"), good()))
+				require.Zero(t, time.Since(began))
+			})
+		})
+	}
 }
 
 func TestNobodyWaitsForAKeySetThatDoesNotRun(t *testing.T) {
@@ -321,6 +383,7 @@ func TestNobodyWaitsForAKeySetThatDoesNotRun(t *testing.T) {
 		taken(t, v, tok)
 		cancel()
 		wg.Wait()
+		time.Sleep(10 * time.Second)
 		began = time.Now()
 		taken(t, v, tok)
 		refused(t, v, forged(0), auth.Key)
@@ -339,6 +402,8 @@ func TestTheSameNamesFetchAtTheSameTimesAndOthersDoNot(t *testing.T) {
 			i, began := lists("ed"), time.Now()
 			run(t, token.KeySetConfig{Fetch: i.Fetch, Name: name})
 			time.Sleep(time.Hour)
+			i.mu.Lock()
+			defer i.mu.Unlock()
 			for _, f := range i.fetches {
 				at = append(at, f.Sub(began))
 			}
@@ -357,14 +422,14 @@ func TestTheSameNamesFetchAtTheSameTimesAndOthersDoNot(t *testing.T) {
 func TestAnIssuerThatNamesNoKeysMayChangeThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := lists("rsa")
-		i.keys[0].KeyID = ""
+		i.rename("")
 		v := verifier(t, i, nil)
 		plain := without(head("RS256", ""), "kid")
 		taken(t, v, sign("rsa", plain, good()))
 		refused(t, v, sign("rsa", head("RS256", "rsa"), good()), auth.Key)
 		time.Sleep(10 * time.Second)
 		i.list("other")
-		i.keys[0].KeyID = ""
+		i.rename("")
 		taken(t, v, sign("other", plain, good()))
 		refused(t, v, sign("rsa", plain, good()), auth.Signature)
 	})

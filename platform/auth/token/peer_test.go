@@ -77,6 +77,13 @@ func (i *issuer) list(names ...string) {
 	}
 }
 
+// rename gives the first key of the list another kid.
+func (i *issuer) rename(kid string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.keys[0].KeyID = kid
+}
+
 func (i *issuer) answers(fetch func(context.Context) ([]byte, error)) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -3,7 +3,6 @@ package identitytest
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"testing"
 	"time"
@@ -108,23 +107,22 @@ func Shake(t testing.TB, server, client *tls.Config) Result {
 
 // echo returns a byte to the client.
 func echo(conn net.Conn) error {
+	defer func() { _ = conn.Close() }()
 	var b [1]byte
-	_, err := conn.Read(b[:])
-	if err == nil {
-		_, err = conn.Write(b[:])
+	if _, err := conn.Read(b[:]); err != nil {
+		return err
 	}
-	return errors.Join(err, ignore(conn.Close()))
+	_, err := conn.Write(b[:])
+	return err
 }
 
 // greet sends a byte and wants it back.
 func greet(conn net.Conn) error {
-	var b [1]byte
-	_, err := conn.Write([]byte{42})
-	if err == nil {
-		_, err = conn.Read(b[:])
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write([]byte{42}); err != nil {
+		return err
 	}
-	return errors.Join(err, ignore(conn.Close()))
+	var b [1]byte
+	_, err := conn.Read(b[:])
+	return err
 }
-
-// ignore is for the end of a connection, of which the other side may be gone.
-func ignore(error) error { return nil }
