@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +14,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/auth/rule"
 	"example.com/app/platform/command"
+	"example.com/app/platform/telemetry"
 )
 
 // options is what `app sim` was asked for.
@@ -26,6 +30,7 @@ type options struct {
 	rate           float64
 	crash          string
 	version        string
+	insecure       bool
 }
 
 // Command is `app sim`: a fleet of all the roles, under load, on this desk.
@@ -72,6 +77,7 @@ or phrasebook that crashes costs calls.`,
 	f.StringArrayVar(&o.work, "work", nil, "modelled work of a role, as in greeter=20ms,workers=8 (may be repeated)")
 	f.StringArrayVar(&o.balance, "balance", nil, "how calls are shared, as in prequal, or greeter=round_robin (may be repeated)")
 	f.StringVar(&o.crash, "crash", "greeter-1", "the instance that crashes midway, or none")
+	f.BoolVar(&o.insecure, "insecure", false, "no certificates, no tokens, no rules: for a test")
 	f.DurationVar(&o.down, "down", 2*time.Second, "how long it stays down")
 	return cmd
 }
@@ -130,8 +136,17 @@ func (o options) simulation(all []app.Role) (*simulation, error) {
 	if o.crash != "none" && s.tallies[o.crash] == nil {
 		return nil, &command.UsageError{Err: &command.HintError{Err: fmt.Errorf("--crash: there is no instance %q", o.crash), Hint: "the instances are " + strings.Join(flat(s.hosts), ", ") + "; none crashes none"}}
 	}
-	s.fleet = NewFleet(s.ground, app.Config{Roles: roles, Version: o.version, Work: work, Balance: shares, Observe: s.observe})
+	s.fleet = NewFleet(s.ground, app.Config{
+		Roles: roles, Version: o.version, Work: work, Balance: shares, Observe: s.observe,
+		Security: app.Security{Insecure: o.insecure, Clients: []app.Client{s.client()}},
+	})
 	return s, nil
+}
+
+// client is the program that the users ask with: it may do whatever any method
+// asks for.
+func (s *simulation) client() app.Client {
+	return app.Client{ID: "user", Secret: telemetry.Secret(rand.Text()), Scopes: rule.Scopes(protoregistry.GlobalFiles)}
 }
 
 // over says whether the run was interrupted.
@@ -157,6 +172,9 @@ func (s *simulation) run(ctx context.Context, out, progress io.Writer) error {
 	defer cancel()
 	reg, net := s.ground.Host("user")
 	user := NewUser(net, 10*time.Second)
+	if s := s.fleet.Settings().Security; !s.Insecure && len(s.Clients) > 0 {
+		user.LogIn(s.Clients[0])
+	}
 	var side sync.WaitGroup
 	side.Go(func() { user.Run(background, reg) })
 	side.Go(func() { s.show(background, progress) })

@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/edge"
 	"example.com/app/platform/identity"
 )
 
@@ -52,6 +53,9 @@ type host struct {
 // NewFleet returns a fleet with no host up. All nodes get the settings of node,
 // but for what makes them differ.
 func NewFleet(ground Ground, node app.Config) *Fleet {
+	if node.Gate.Rate == (edge.Rate{}) {
+		node.Gate.Rate = edge.Rate{Count: -1} // all users come from one address
+	}
 	if s := &node.Security; s.Identity == nil && !s.Insecure {
 		s.Identity = identity.NewMemory(identity.MemoryConfig{Now: node.Now}) // one for all: nodes with CAs of their own are strangers
 	}

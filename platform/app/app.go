@@ -13,6 +13,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"net/http"
 	"slices"
 	"time"
 
@@ -93,6 +94,7 @@ type Env struct {
 	Network  network.Network
 
 	Issuer Issuer // of access tokens
+	Gate   Gate   // how the system meets those who come from outside
 
 	Roles  []Role        // the whole system's, for who serves them all
 	Routes []proxy.Route // HTTP prefixes that belong to services of the registry
@@ -127,6 +129,17 @@ func (e *Env) TLS(role string) *tls.Config {
 		return nil
 	}
 	return e.guard.workload.ClientTLS(role)
+}
+
+// Secure says whether anybody is asked who they are: the node is not insecure.
+func (e *Env) Secure() bool { return e.guard.workload != nil }
+
+// Refused tells the audit log of a request that was refused before its method
+// was known.
+func (e *Env) Refused(r *http.Request, err error) {
+	if e.guard.audit != nil {
+		e.guard.denied(r.Context(), audit.Denial{Method: r.Method, RequestID: r.Header.Get("X-Request-Id")}, err)
+	}
 }
 
 // Authorize decides whether a request with these Authorization headers may call

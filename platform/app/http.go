@@ -38,7 +38,10 @@ type httpServer struct {
 func newHTTPServer(in *instance, handler http.Handler) *httpServer {
 	life, cut := context.WithCancel(context.Background())
 	s := &httpServer{cut: cut}
-	if in.guard.workload != nil && !in.role.Edge {
+	switch {
+	case in.role.Edge:
+		s.tls = in.node.cfg.Gate.TLS
+	case in.guard.workload != nil:
 		s.guard, s.tls = in.guard, in.guard.workload.ServerTLS()
 	}
 	s.http = http.Server{

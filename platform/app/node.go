@@ -55,6 +55,7 @@ type Config struct {
 	WaitSeen  time.Duration // to be seen in the registry, before it counts as started; 0 means 2 s
 
 	Security Security // who is who, and who may what
+	Gate     Gate     // how the system meets those who come from outside
 
 	Routes  []proxy.Route                     // HTTP prefixes of services of the registry
 	Work    map[string]resilience.Work        // modelled work, by role

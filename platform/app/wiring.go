@@ -43,7 +43,7 @@ func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) 
 		Log:     log,
 		Metrics: metrics, Now: n.cfg.Now,
 		Registry: reg, Network: net,
-		Roles: n.cfg.Roles, Routes: n.cfg.Routes,
+		Roles: n.cfg.Roles, Routes: n.cfg.Routes, Gate: n.cfg.Gate,
 		clients: &clients{
 			cfg:         rpc.ClientConfig{Registry: reg, Network: net, Metrics: calls, HedgeMetrics: copies, Methods: n.cfg.Methods},
 			balance:     n.cfg.balance,

@@ -6,6 +6,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -18,8 +19,10 @@ import (
 
 	"example.com/app/platform/app"
 	"example.com/app/platform/auth/rule"
+	"example.com/app/platform/edge"
 	"example.com/app/platform/errs"
 	"example.com/app/platform/proxy"
+	"example.com/app/platform/session"
 	"example.com/app/platform/transcode"
 	"example.com/app/platform/transcode/openapi"
 	"example.com/app/platform/transcode/route"
@@ -38,6 +41,7 @@ type gateway struct {
 	rules rule.Table
 	mux   *http.ServeMux
 	proxy *proxy.Proxy
+	door  http.Handler // where requests come in
 }
 
 // New builds a gateway for all roles of the system that have routes. It knows
@@ -73,7 +77,37 @@ func New(env *app.Env) (app.Service, error) {
 		return nil, err
 	}
 	g.mux.Handle("/", api)
-	return g, g.forward(dialled)
+	if err := g.forward(dialled); err != nil {
+		return nil, err
+	}
+	return g, g.open()
+}
+
+// open puts in front what every request meets first: the edge's limits and
+// headers, then the session that a browser may have.
+func (g *gateway) open() error {
+	gate, inner := g.env.Gate, http.Handler(http.HandlerFunc(g.answer))
+	if g.env.Secure() {
+		var except []string
+		for _, role := range g.env.Roles {
+			except = append(except, role.Paths...)
+		}
+		sessions, err := session.New(session.Config{
+			Issuer: g.env.Issuer.URL, ClientID: cmp.Or(gate.ClientID, "gateway"), ClientSecret: gate.ClientSecret,
+			RedirectURL: g.env.Issuer.PublicURL + "/auth/callback", Scopes: append([]string{"profile"}, rule.Scopes(protoregistry.GlobalFiles)...),
+			Client: g.env.Issuer.Client, Key: []byte(gate.SessionKey), Except: except, Log: g.env.Log, Now: g.env.Now,
+		})
+		if err != nil {
+			return err
+		}
+		inner = sessions.Handler(inner)
+	}
+	var err error
+	g.door, err = edge.New(edge.Config{
+		Rate: gate.Rate, Routes: gate.Rates, Origins: gate.Origins, Proxies: gate.Proxies, Now: g.env.Now,
+		Refused: func(r edge.Refusal) { g.env.Refused(r.Request, r.Err) },
+	}, inner)
+	return err
 }
 
 // know reads the rules of all methods that have a route.
@@ -154,10 +188,13 @@ func (*gateway) Register(grpc.ServiceRegistrar) {}
 // Run follows the services behind the proxied prefixes until ctx ends.
 func (g *gateway) Run(ctx context.Context) error { return g.proxy.Run(ctx) }
 
-// ServeHTTP answers one request. A prefix that is proxied comes first. The
+// ServeHTTP answers one request.
+func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.door.ServeHTTP(w, r) }
+
+// answer answers a request that the edge let in. A prefix that is proxied comes first. The
 // path is looked at as it is, before http.ServeMux would redirect to a cleaner
 // one: a proxied path that is not clean is refused.
-func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *gateway) answer(w http.ResponseWriter, r *http.Request) {
 	found, ok := g.proxy.Route(r.URL.Path)
 	if !ok {
 		g.mux.ServeHTTP(w, r)

@@ -162,3 +162,21 @@ func Of(method protoreflect.Descriptor) (Rule, bool) {
 	said, _ := proto.GetExtension(method.Options(), rulepb.E_Rule).(*rulepb.Rule)
 	return Rule{Public: said.GetPublic(), Token: said.GetToken(), Scopes: said.GetScopes(), Roles: said.GetRoles(), Peers: said.GetPeers()}, true
 }
+
+// Scopes lists the scopes that the rules of all methods in files ask for,
+// sorted.
+func Scopes(files *protoregistry.Files) []string {
+	var all []string
+	files.RangeFiles(func(f protoreflect.FileDescriptor) bool {
+		for i := range f.Services().Len() {
+			methods := f.Services().Get(i).Methods()
+			for j := range methods.Len() {
+				r, _ := Of(methods.Get(j))
+				all = append(all, r.Scopes...)
+			}
+		}
+		return true
+	})
+	slices.Sort(all)
+	return slices.Compact(all)
+}
