@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -172,8 +173,9 @@ func (s *simulation) run(ctx context.Context, out, progress io.Writer) error {
 	defer cancel()
 	reg, net := s.ground.Host("user")
 	user := NewUser(net, 10*time.Second)
-	if s := s.fleet.Settings().Security; !s.Insecure && len(s.Clients) > 0 {
-		user.LogIn(s.Clients[0])
+	issuer := slices.ContainsFunc(s.roles, func(r app.Role) bool { return slices.Contains(r.Paths, "/oauth2") })
+	if security := s.fleet.Settings().Security; issuer && !security.Insecure {
+		user.LogIn(security.Clients[0])
 	}
 	var side sync.WaitGroup
 	side.Go(func() { user.Run(background, reg) })

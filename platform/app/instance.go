@@ -247,7 +247,7 @@ func until(ctx context.Context, check func() error, tell func(error)) bool {
 // calls lists the roles that the instance calls, sorted.
 func (in *instance) calls() []string {
 	roles := in.env.clients.roles()
-	if in.env.Issuer.inside() && in.role.Name != issuerRole && !slices.Contains(roles, issuerRole) {
+	if in.asksIssuer() && in.env.Issuer.inside() && !slices.Contains(roles, issuerRole) {
 		roles = append(roles, issuerRole)
 		slices.Sort(roles)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,10 +24,13 @@ const issuerRole = "issuer"
 func (c *Config) secure() error {
 	s := &c.Security
 	s.Audience = cmp.Or(s.Audience, "app")
-	if s.PublicURL == "" {
-		s.PublicURL = "http://localhost"
-		if _, port, err := net.SplitHostPort(c.HTTP); err == nil && port != "0" && port != "80" {
-			s.PublicURL += ":" + port
+	if port := ""; s.PublicURL == "" {
+		s.PublicURL, port = "http://localhost", "80"
+		if c.Gate.TLS != nil {
+			s.PublicURL, port = "https://localhost", "443"
+		}
+		if _, own, err := net.SplitHostPort(c.HTTP); err == nil && own != "0" && own != port {
+			s.PublicURL += ":" + own
 		}
 	}
 	for name, text := range map[string]string{"public": s.PublicURL, "issuer": s.Issuer} {
@@ -77,6 +81,13 @@ func (n *Node) issuer(in *instance) Issuer {
 	in.env.clients.idle = t.CloseIdleConnections
 	i.Client = &http.Client{Transport: t, Timeout: 15 * time.Second}
 	return i
+}
+
+// asksIssuer says whether the instance verifies tokens, of an issuer that there
+// is.
+func (in *instance) asksIssuer() bool {
+	there := !in.env.Issuer.inside() || slices.ContainsFunc(in.node.cfg.Roles, func(r Role) bool { return r.Name == issuerRole })
+	return there && in.guard.workload != nil && in.role.Name != issuerRole
 }
 
 // reach connects to one of the instances of a role that is an http.Handler.

@@ -121,7 +121,7 @@ func (g *guard) run(ctx context.Context, task func(string, func() error)) {
 		return
 	}
 	task("hold a certificate", func() error { return g.workload.Run(ctx) })
-	if g.in.role.Name != issuerRole {
+	if g.in.asksIssuer() {
 		task("hold the issuer's keys", func() error {
 			if until(ctx, g.ready, func(error) {}) { // the issuer wants to see a certificate
 				return g.keys.Run(ctx)
@@ -163,7 +163,7 @@ func (g *guard) ready() error {
 // waitKeys returns when the keys of the issuer are known, where any are needed,
 // or with the reason why they were not before ctx ended.
 func (g *guard) waitKeys(ctx context.Context) error {
-	if g.workload == nil || g.in.role.Name == issuerRole {
+	if !g.in.asksIssuer() {
 		return nil
 	}
 	if until(ctx, g.keys.Ready, func(error) {}) {
