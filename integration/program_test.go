@@ -59,6 +59,7 @@ func TestMain(m *testing.M) {
 //
 //	await URL STATUS   asks until the answer has the status
 //	get URL STATUS     asks once; the answer is stdout
+//	token              gets an access token at $HTTP, which later questions show
 //	consul             starts an agent and says so in $CONSUL_HTTP_ADDR
 //	register NAME ADDR registers a service as anybody would
 //	backend ADDR TEXT  serves TEXT over HTTP until the script ends
@@ -68,14 +69,19 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", dir+string(os.PathListSeparator)+e.Getenv("PATH"))
+			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, ".state")) // the issuer's secrets
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
 			for _, name := range []string{"HTTP", "ADMIN", "GRPC", "OTHER"} {
-				e.Setenv(name, freeAddr(t))
+				addr := freeAddr(t)
+				e.Setenv(name, addr)
+				e.Setenv(name+"_PORT", addr[strings.LastIndexByte(addr, ':')+1:])
 			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await": func(ts *testscript.TestScript, neg bool, args []string) { ask(ts, neg, args, 20*time.Second) },
 			"get":   func(ts *testscript.TestScript, neg bool, args []string) { ask(ts, neg, args, 0) },
+			"token": logIn,
 			"consul": func(ts *testscript.TestScript, _ bool, _ []string) {
 				agent := consultest.Agent(t)
 				ts.Setenv("CONSUL_HTTP_ADDR", agent.Addr())
@@ -105,7 +111,7 @@ func ask(ts *testscript.TestScript, neg bool, args []string, patience time.Durat
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		status, body := answer(url)
+		status, body := answer(url, ts.Getenv("TOKEN"))
 		if strconv.Itoa(status) == args[1] {
 			_, _ = io.WriteString(ts.Stdout(), body)
 			return
@@ -117,9 +123,25 @@ func ask(ts *testscript.TestScript, neg bool, args []string, patience time.Durat
 	}
 }
 
-func answer(url string) (status int, body string) {
+// logIn does what a caller does first.
+func logIn(ts *testscript.TestScript, _ bool, _ []string) {
+	_, port, err := net.SplitHostPort(ts.Getenv("HTTP"))
+	ts.Check(err)
+	ts.Check(ts.Exec("app", "token", "--issuer=http://localhost:"+port))
+	ts.Setenv("TOKEN", strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+// answer asks for a URL, with an access token unless that is empty.
+func answer(url, token string) (status int, body string) {
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err.Error()
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	client := http.Client{Timeout: 10 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res, err := client.Get(url)
+	res, err := client.Do(req)
 	if err != nil {
 		return 0, err.Error()
 	}

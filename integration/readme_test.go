@@ -46,9 +46,20 @@ func TestREADMECommandsDoWhatItShows(t *testing.T) {
 	program := filepath.Join(program(t), "app")
 	web, admin := freeAddr(t), freeAddr(t)
 	here := strings.NewReplacer("go run .", program, "localhost:8080", web, "localhost:9090", admin)
+	home := t.TempDir()
+	env := append(os.Environ(), "APP_HTTP="+web, "APP_ADMIN="+admin, "APP_ISSUER=http://"+strings.Replace(web, "127.0.0.1", "localhost", 1),
+		"XDG_STATE_HOME="+home, "XDG_CACHE_HOME="+home)
 	for _, s := range all {
 		cmd := exec.Command("sh", "-c", "exec "+here.Replace(s.command))
-		cmd.Env = append(os.Environ(), "APP_HTTP="+web, "APP_ADMIN="+admin)
+		cmd.Env = env
+		if name, command, ok := strings.Cut(s.command, "=$("); ok && !strings.Contains(name, " ") {
+			cmd = exec.Command("sh", "-c", "exec "+here.Replace(strings.TrimSuffix(command, ")")))
+			cmd.Env = env
+			out, err := cmd.Output()
+			require.NoError(t, err, s.command)
+			env = append(env, name+"="+strings.TrimSpace(string(out)))
+			continue
+		}
 		if strings.Contains(s.command, " serve ") {
 			background(t, cmd)
 			waitFor(t, "http://"+admin+"/readyz")
@@ -94,7 +105,7 @@ func waitFor(t *testing.T, url string) {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
-		if status, _ := answer(url); status == http.StatusOK {
+		if status, _ := answer(url, ""); status == http.StatusOK {
 			return
 		}
 		select {

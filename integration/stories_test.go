@@ -320,7 +320,7 @@ func TestLC11WithNobodyThereTheAnswerIsQuickAndRecoveryToo(t *testing.T) {
 func TestTheSystemStartsInAnyOrder(t *testing.T) {
 	everyWorld(t, func(t *testing.T, w *world) {
 		w.settings(func(c *app.Config) { c.WaitNeeds = 30 * time.Second })
-		for _, host := range []string{"gateway-1", "greeter-1", "phrasebook-1"} {
+		for _, host := range []string{"gateway-1", "greeter-1", "phrasebook-1", "issuer-1"} {
 			require.NoError(t, w.Fleet.Launch(host))
 		}
 		w.eventually(20*time.Second, "a greeting", func() bool {

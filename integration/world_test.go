@@ -26,6 +26,7 @@ import (
 
 	"example.com/app/platform/app"
 	"example.com/app/platform/identity"
+	"example.com/app/platform/identity/connect"
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry"
 	"example.com/app/platform/registry/consul"
@@ -60,7 +61,11 @@ func everyWorld(t *testing.T, story func(*testing.T, *world)) {
 		w.end()
 	})
 	t.Run("consul", func(t *testing.T) {
-		w := newWorld(t, &tcpGround{tcp: new(network.TCP), agent: consultest.Agent(t).API()}, local)
+		agent := consultest.Agent(t).API()
+		var err error
+		local.Security.Identity, local.Security.Intentions, err = connect.New(consul.Config{API: agent})
+		require.NoError(t, err)
+		w := newWorld(t, &tcpGround{tcp: new(network.TCP), agent: agent}, local)
 		story(t, w)
 		w.end()
 	})
