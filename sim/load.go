@@ -140,7 +140,7 @@ func (u *User) over(req *http.Request) (*http.Response, error) {
 				return nil, err
 			}
 		}
-		if res, err = u.client.Do(turn); !errors.Is(err, syscall.ECONNREFUSED) {
+		if res, err = u.client.Do(turn); !errors.Is(err, syscall.ECONNREFUSED) { //nolint:gosec // it asks whom the registry lists
 			break
 		}
 	}

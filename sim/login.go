@@ -30,10 +30,9 @@ type login struct {
 // LogIn has the user show an access token from now on, which a client gets for
 // itself from the issuer behind the gateway.
 func (u *User) LogIn(client app.Client) {
-	u.login = &login{config: clientcredentials.Config{
-		ClientID: client.ID, ClientSecret: string(client.Secret), Scopes: client.Scopes,
-		TokenURL: "http://gateway/oauth2/token", AuthStyle: oauth2.AuthStyleInHeader,
-	}}
+	config := clientcredentials.Config{ClientID: client.ID, ClientSecret: string(client.Secret), Scopes: client.Scopes, AuthStyle: oauth2.AuthStyleInHeader}
+	config.TokenURL = "http://gateway/oauth2/token"
+	u.login = &login{config: config}
 }
 
 // Token is the user's access token; empty where the user has not logged in.

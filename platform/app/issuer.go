@@ -24,12 +24,13 @@ const issuerRole = "issuer"
 func (c *Config) secure() error {
 	s := &c.Security
 	s.Audience = cmp.Or(s.Audience, "app")
-	if port := ""; s.PublicURL == "" {
-		s.PublicURL, port = "http://localhost", "80"
+	if s.PublicURL == "" {
+		scheme, usual := "http", "80"
 		if c.Gate.TLS != nil {
-			s.PublicURL, port = "https://localhost", "443"
+			scheme, usual = "https", "443"
 		}
-		if _, own, err := net.SplitHostPort(c.HTTP); err == nil && own != "0" && own != port {
+		s.PublicURL = scheme + "://localhost"
+		if _, own, err := net.SplitHostPort(c.HTTP); err == nil && own != "0" && own != usual {
 			s.PublicURL += ":" + own
 		}
 	}
