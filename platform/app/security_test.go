@@ -33,7 +33,7 @@ type mint struct {
 	asked atomic.Int64 // for its keys
 }
 
-func newMint(t *testing.T) *mint {
+func newMint(t testing.TB) *mint {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -49,17 +49,22 @@ func (m *mint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: m.key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
 		return
 	}
-	_ = json.NewEncoder(w).Encode(map[string]string{"issuer": "http://localhost:8080", "jwks_uri": "http://localhost:8080/keys"})
+	_ = json.NewEncoder(w).Encode(map[string]string{"issuer": "http://" + r.Host, "jwks_uri": "http://" + r.Host + "/keys"})
 }
 
 // token is one that lets its bearer do what scope says, for five minutes.
 func (m *mint) token(t *testing.T, scope string) string {
 	t.Helper()
+	return m.sign(t, "http://localhost:8080", scope)
+}
+
+func (m *mint) sign(t testing.TB, issuer, scope string) string {
+	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: m.key, KeyID: "k"}}, (&jose.SignerOptions{}).WithType("at+jwt"))
 	require.NoError(t, err)
 	now := time.Now()
 	text, err := jwt.Signed(signer).Claims(map[string]any{
-		"iss": "http://localhost:8080", "aud": "app", "sub": "ada", "client_id": "desk", "jti": rand.Text(), "scope": scope,
+		"iss": issuer, "aud": "app", "sub": "ada", "client_id": "desk", "jti": rand.Text(), "scope": scope,
 		"iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
 	}).Serialize()
 	require.NoError(t, err)
