@@ -35,6 +35,7 @@ const adminIndex = `/livez            200 while the process runs (also /healthz)
 /buildinfo        version, modules, build settings
 /debug/discovery  what each instance believes of the roles it calls, and since when
 /debug/balance    how calls to each role are shared, and why the last one went where it did; ?role=NAME, ?format=json
+/debug/certs      the certificates that instances show, and the roots of a CA in memory
 /debug/pprof/     profiles
 `
 
@@ -84,6 +85,7 @@ func (a *admin) routes() http.Handler {
 	})
 	mux.HandleFunc("GET /debug/discovery", a.discovery)
 	mux.HandleFunc("GET /debug/balance", a.balance)
+	mux.HandleFunc("GET /debug/certs", a.certs)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.Handle("/debug/pprof/cmdline", http.NotFoundHandler()) // arguments may tell what is nobody's business
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -69,7 +69,9 @@ func BenchmarkSecured(b *testing.B) {
 	}
 	grounds := map[string]func() (Fabric, string){
 		"memory": func() (Fabric, string) { return Memory(), ":0" },
-		"tcp":    func() (Fabric, string) { return One(registry.NewMemory().Host("here"), new(network.TCP)), "127.0.0.1:0" },
+		"tcp": func() (Fabric, string) {
+			return One(registry.NewMemory().Host("here"), new(network.TCP)), "127.0.0.1:0"
+		},
 	}
 	for _, name := range []string{"memory", "tcp"} {
 		b.Run(name, func(b *testing.B) {

@@ -1,16 +1,19 @@
 package command
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"example.com/app/platform/app"
 	"example.com/app/platform/errs"
 	"example.com/app/platform/identity"
 )
@@ -23,18 +26,27 @@ func Certs() *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(certsShow(), certsVerify())
+	cmd.AddCommand(certsShow(), certsExport(), certsVerify())
 	return cmd
 }
 
 // certsShow is `app certs show`.
 func certsShow() *cobra.Command {
-	return &cobra.Command{
-		Use:     "show FILE",
-		Short:   "Tell whose certificates a PEM file holds, and for how long",
-		Example: "  app certs show greeter.pem",
-		Args:    oneFile,
+	var port adminPort
+	cmd := &cobra.Command{
+		Use:     "show [FILE]",
+		Short:   "Tell whose certificates a PEM file holds, or a running process shows, and for how long",
+		Example: "  app certs show\n  app certs show greeter.pem",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return oneFile(cmd, args)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return showRunning(cmd, &port)
+			}
 			chain, err := readChain(args[0])
 			if err != nil {
 				return err
@@ -42,6 +54,69 @@ func certsShow() *cobra.Command {
 			return printChain(cmd.OutOrStdout(), chain, time.Now())
 		},
 	}
+	port.flags(cmd.Flags())
+	return cmd
+}
+
+// running asks a process for its certificates.
+func running(cmd *cobra.Command, port *adminPort) (app.Certificates, error) {
+	var all app.Certificates
+	if err := FromEnv(cmd, os.LookupEnv); err != nil {
+		return all, err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
+	defer cancel()
+	err := port.get(ctx, cmd.InOrStdin(), url.URL{Path: "/debug/certs"}, &all)
+	return all, err
+}
+
+// showRunning tells of the certificates of each instance of a process.
+func showRunning(cmd *cobra.Command, port *adminPort) error {
+	all, err := running(cmd, port)
+	if err != nil {
+		return err
+	}
+	if len(all.Instances) == 0 {
+		return &HintError{errs.NotFound.New("the process at %s has no certificates", port.addr), "it runs with --insecure"}
+	}
+	for _, in := range all.Instances {
+		if in.Error != "" {
+			_, _ = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", in.Host, in.Error)
+			continue
+		}
+		chain, err := parseChain(in.Host, []byte(in.Chain))
+		if err != nil {
+			return err
+		}
+		if err := printChain(cmd.OutOrStdout(), chain, time.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// certsExport is `app certs export`.
+func certsExport() *cobra.Command {
+	var port adminPort
+	cmd := &cobra.Command{
+		Use:     "export",
+		Short:   "Print the roots of a running process whose CA is in memory, PEM",
+		Example: "  app certs export > roots.pem",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := running(cmd, &port)
+			if err != nil {
+				return err
+			}
+			if all.Roots == "" {
+				return &HintError{errs.NotFound.New("the process at %s has no CA in memory", port.addr), "Consul's roots: curl $CONSUL_HTTP_ADDR/v1/connect/ca/roots"}
+			}
+			_, err = io.WriteString(cmd.OutOrStdout(), all.Roots)
+			return err
+		},
+	}
+	port.flags(cmd.Flags())
+	return cmd
 }
 
 // certsVerify is `app certs verify`.
@@ -87,7 +162,7 @@ func oneFile(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// readChain reads the certificates of a PEM file. Keys in it are passed over.
+// readChain reads the certificates of a PEM file.
 func readChain(name string) ([]*x509.Certificate, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -98,6 +173,11 @@ func readChain(name string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, errs.Invalid.New("read certificates %s: %w", name, plainPath(err))
 	}
+	return parseChain(name, text)
+}
+
+// parseChain reads the certificates of a text. Keys in it are passed over.
+func parseChain(name string, text []byte) ([]*x509.Certificate, error) {
 	var chain []*x509.Certificate
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {

@@ -209,3 +209,13 @@ func (w *Workload) verifier(role string, usage x509.ExtKeyUsage) func(tls.Connec
 		return plain(err)
 	}
 }
+
+// Chain is the certificates that the workload shows, leaf first, each DER. They
+// are public.
+func (w *Workload) Chain() ([][]byte, error) {
+	held, err := w.current()
+	if err != nil {
+		return nil, err
+	}
+	return held.Leaf.Certificate, nil
+}
