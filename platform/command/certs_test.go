@@ -1,6 +1,9 @@
 package command
 
 import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"example.com/app/platform/app"
+	"example.com/app/platform/errs"
 	"example.com/app/platform/identity"
 )
 
@@ -47,8 +52,34 @@ func TestCertsShowsWhoseACertificateIs(t *testing.T) {
 	require.ErrorContains(t, err, "it holds none in PEM")
 	_, err = certified(t, "show", cert+"-not-there")
 	require.ErrorContains(t, err, "no such file")
-	_, err = certified(t, "show")
+	_, err = certified(t, "show", cert, key)
 	require.ErrorAs(t, err, new(*UsageError))
+}
+
+func TestCertsOfARunningProcess(t *testing.T) {
+	cert, _, ca := issued(t)
+	chain, err := os.ReadFile(cert)
+	require.NoError(t, err)
+	roots, err := os.ReadFile(ca)
+	require.NoError(t, err)
+	answer := app.Certificates{Roots: string(roots), Instances: []app.Certificate{{Host: "greeter-1", Chain: string(chain)}, {Host: "greeter-2", Error: "no certificate yet"}}}
+	process := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(answer) }))
+	defer process.Close()
+	admin := "--admin=" + strings.TrimPrefix(process.URL, "http://")
+	text, err := certified(t, "show", admin)
+	require.NoError(t, err)
+	require.Contains(t, text, "/svc/greeter\n")
+	require.Contains(t, text, "greeter-2: no certificate yet\n")
+	text, err = certified(t, "export", admin)
+	require.NoError(t, err)
+	require.Equal(t, string(roots), text)
+
+	answer = app.Certificates{}
+	for _, verb := range []string{"show", "export"} {
+		_, err = certified(t, verb, admin)
+		require.True(t, errs.NotFound.Is(err), verb)
+		require.ErrorAs(t, err, new(*HintError), verb)
+	}
 }
 
 func TestCertsVerifiesRootRoleAndTime(t *testing.T) {
