@@ -74,7 +74,7 @@ func TestGW7ManyParametersHideNothing(t *testing.T) {
 		for _, seen := range w.shop.journal() {
 			require.True(t, strings.HasSuffix(seen, "last=1"), "the backend sees all or nothing")
 		}
-		a = w.one("GET /v1/greetings/Ada?" + strings.Repeat("language=en&", 3000) + "admin=1 HTTP/1.1\nHost: x\n\n")
+		a = w.one("GET /v1/greetings/Ada?" + strings.Repeat("language=en&", 600) + "admin=1 HTTP/1.1\nHost: x\n\n")
 		require.Equal(t, 400, a.StatusCode, "the last one is unknown, and seen")
 	})
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"example.com/app/platform/app"
+	"example.com/app/platform/edge"
 	"example.com/app/platform/network"
 	"example.com/app/platform/proxy"
 	"example.com/app/platform/registry"
@@ -95,6 +96,7 @@ func newSecureWorld(t *testing.T, fabric app.Fabric, cfg app.Config) *world {
 	}
 	cfg.Routes = []proxy.Route{{Prefix: "/shop", Service: "shop", Public: true}}
 	cfg.Limits = map[string]resilience.LimitConfig{"": {Off: true}} // a busy machine is overloaded indeed, and calls would be refused
+	cfg.Gate.Rate = edge.Rate{Count: -1}                            // everybody comes from one address
 	cfg.Grace = time.Second
 	node, err := app.New(cfg)
 	require.NoError(t, err)
