@@ -230,8 +230,14 @@ func (w *world) eventually(within time.Duration, what string, so func() bool) {
 // gateway and the user's token.
 func (w *world) dial(role string) grpc.ClientConnInterface {
 	w.t.Helper()
+	return w.dialAs("gateway", role)
+}
+
+// dialAs is the same with the certificate of another role.
+func (w *world) dialAs(caller, role string) grpc.ClientConnInterface {
+	w.t.Helper()
 	cfg := rpc.ClientConfig{Role: role, Registry: w.reg, Network: w.net}
-	who := w.workload("gateway")
+	who := w.workload(caller)
 	if who != nil {
 		cfg.Credentials = who.Client(role)
 	}
