@@ -12,7 +12,7 @@ import (
 	"example.com/app/platform/command"
 	"example.com/app/services"
 	"example.com/app/services/issuer/account"
-	"example.com/app/sim"
+	"example.com/app/sim/desk"
 )
 
 func main() {
@@ -28,7 +28,7 @@ func main() {
 		command.Passwd(account.SetPassword),
 		command.Certs(),
 		command.Version(version),
-		sim.Command(services.All, version),
+		desk.Command(services.All, version),
 	)
 	os.Exit(command.Report(os.Stderr, root.Execute()))
 }

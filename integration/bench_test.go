@@ -10,7 +10,7 @@ import (
 	"example.com/app/platform/app"
 	"example.com/app/platform/command"
 	"example.com/app/services"
-	"example.com/app/sim"
+	"example.com/app/sim/load"
 )
 
 // BenchmarkStartToFirstAnswer is the whole system of --role=all in this
@@ -29,7 +29,7 @@ func BenchmarkStartToFirstAnswer(b *testing.B) {
 		ended := make(chan error, 1)
 		go func() { ended <- node.Run(ctx) }()
 		reg, net := fabric.Host("user")
-		user := sim.NewUser(net, 0)
+		user := load.NewUser(net, 0)
 		gone := make(chan struct{})
 		go func() { defer close(gone); user.Run(ctx, reg) }()
 		res, err := user.Send(ctx, http.MethodGet, "/v1/greetings/Ada", "", nil)

@@ -36,7 +36,7 @@ var guards = []guard{
 
 // TestTheHouseKeepsItsRules reads this module's own source.
 func TestTheHouseKeepsItsRules(t *testing.T) {
-	house, err := load(os.DirFS(".."))
+	house, err := survey(os.DirFS(".."))
 	require.NoError(t, err)
 	require.NotEmpty(t, house.files, "the guards found nothing to guard")
 	for _, g := range guards {
@@ -67,7 +67,7 @@ func TestEveryGuardCatches(t *testing.T) {
 func requireCaught(t *testing.T, g guard, file string) {
 	archive, err := txtar.ParseFile(file)
 	require.NoError(t, err)
-	house, err := load(filesOf(archive))
+	house, err := survey(filesOf(archive))
 	require.NoError(t, err)
 	want := strings.FieldsFunc(string(archive.Comment), func(r rune) bool { return r == '\n' })
 	got := g.check(house)

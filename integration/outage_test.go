@@ -19,7 +19,7 @@ import (
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry/consul"
 	"example.com/app/platform/registry/consul/consultest"
-	"example.com/app/sim"
+	"example.com/app/sim/load"
 )
 
 // A cluster is three Consul servers and a client agent, as separate processes
@@ -143,8 +143,8 @@ func (r *record) answers(of map[string]time.Time, id string) time.Time {
 	return of[id]
 }
 
-// fleet is processes of app, by name.
-type fleet struct {
+// processes are those of app, by name.
+type processes struct {
 	t    *testing.T
 	bin  string
 	env  []string
@@ -153,7 +153,7 @@ type fleet struct {
 }
 
 // names tell the role of each process and which it is.
-func (f *fleet) start(name string) {
+func (f *processes) start(name string) {
 	f.t.Helper()
 	if p, ok := f.up[name]; ok {
 		p.start()
@@ -167,7 +167,7 @@ func (f *fleet) start(name string) {
 }
 
 // await waits until processes say that they are ready.
-func (f *fleet) await(names ...string) {
+func (f *processes) await(names ...string) {
 	f.t.Helper()
 	for _, name := range names {
 		waitFor(f.t, f.args[name][0])
@@ -179,7 +179,7 @@ func (f *fleet) await(names ...string) {
 // HTTP, and breaks one thing after the other. It prints what each cost.
 func TestNoCallIsLostWhateverHappensToConsulOrToAnInstance(t *testing.T) {
 	c := newCluster(t)
-	f := &fleet{
+	f := &processes{
 		t: t, bin: filepath.Join(program(t), "app"), up: map[string]*process{}, args: map[string][]string{},
 		env: []string{"CONSUL_HTTP_ADDR=" + c.web[len(c.servers)], "APP_INSECURE=true"}, // this story is about Consul
 	}
@@ -192,7 +192,7 @@ func TestNoCallIsLostWhateverHappensToConsulOrToAnInstance(t *testing.T) {
 	// The users outside find the gateways as any balancer in front would.
 	reg, err := consul.New(consul.Config{API: &api.Config{Address: c.web[len(c.servers)], Scheme: "http"}})
 	require.NoError(t, err)
-	user := sim.NewUser(new(network.TCP), 10*time.Second)
+	user := load.NewUser(new(network.TCP), 10*time.Second)
 	ctx, stop := context.WithCancel(t.Context())
 	var side sync.WaitGroup
 	t.Cleanup(side.Wait)
@@ -200,8 +200,8 @@ func TestNoCallIsLostWhateverHappensToConsulOrToAnInstance(t *testing.T) {
 	side.Go(func() { user.Run(ctx, reg) })
 	r := &record{last: map[string]time.Time{}, begun: map[string]time.Time{}}
 	side.Go(func() {
-		load := sim.Load{Requests: []string{"GET /v1/greetings/Ada"}, Rate: 100, Duration: time.Hour}
-		load.Each(ctx, func(request string) {
+		asked := load.Load{Requests: []string{"GET /v1/greetings/Ada"}, Rate: 100, Duration: time.Hour}
+		asked.Each(ctx, func(request string) {
 			begin := time.Now()
 			answer, err := user.Get(ctx, strings.TrimPrefix(request, "GET "))
 			if ctx.Err() == nil {

@@ -12,7 +12,7 @@ import (
 	"example.com/app/platform/errs"
 	"example.com/app/services/greeter/greeterpb"
 	"example.com/app/services/phrasebook/phrasebookpb"
-	"example.com/app/sim"
+	"example.com/app/sim/load"
 )
 
 // TestNobodyIsAnsweredWithoutAToken is told from outside, and AU12: what a
@@ -24,7 +24,7 @@ func TestNobodyIsAnsweredWithoutAToken(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "Hello, Ada!", hello)
 
-		stranger := sim.NewUser(w.net, 20*time.Second)
+		stranger := load.NewUser(w.net, 20*time.Second)
 		ctx, cancel := context.WithCancel(context.Background())
 		var life sync.WaitGroup
 		life.Go(func() { stranger.Run(ctx, w.reg) })
@@ -34,7 +34,7 @@ func TestNobodyIsAnsweredWithoutAToken(t *testing.T) {
 			"rubbish": {"Authorization": {"Bearer ey.ey.x"}}, "a password": {"Authorization": {"Basic YWRhOmFkYQ=="}},
 		} {
 			_, err := stranger.Send(t.Context(), http.MethodGet, "/v1/greetings/Ada", "", header)
-			var status *sim.StatusError
+			var status *load.StatusError
 			require.ErrorAs(t, err, &status, name)
 			require.Equal(t, http.StatusUnauthorized, status.Status, name)
 		}

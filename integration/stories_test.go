@@ -21,7 +21,7 @@ import (
 	"example.com/app/platform/resilience"
 	"example.com/app/services/greeter/greeterpb"
 	"example.com/app/services/phrasebook/phrasebookpb"
-	"example.com/app/sim"
+	"example.com/app/sim/load"
 )
 
 func TestAGreetingCrossesTheWholeSystem(t *testing.T) {
@@ -152,7 +152,7 @@ func TestBadInputGetsTheSameErrorOverBothProtocols(t *testing.T) {
 		require.Equal(t, "INVALID_FIELD", reason)
 
 		_, err = w.greet("Ada", "English!")
-		var refused *sim.StatusError
+		var refused *load.StatusError
 		require.ErrorAs(t, err, &refused)
 		require.Equal(t, http.StatusBadRequest, refused.Status)
 		var body struct {
@@ -236,7 +236,7 @@ func TestRT5ADeadlineReachesTheLastService(t *testing.T) {
 		})
 
 		_, err = w.Send(t.Context(), http.MethodGet, "/v1/greetings/Ada", "", http.Header{"Grpc-Timeout": {"100m"}})
-		var late *sim.StatusError
+		var late *load.StatusError
 		require.ErrorAs(t, err, &late)
 		require.Equal(t, http.StatusGatewayTimeout, late.Status)
 	})
@@ -304,7 +304,7 @@ func TestLC11WithNobodyThereTheAnswerIsQuickAndRecoveryToo(t *testing.T) {
 	everyWorld(t, func(t *testing.T, w *world) {
 		w.start("phrasebook-1", "greeter-1", "gateway-1")
 		require.NoError(t, w.Fleet.Stop("greeter-1"))
-		var refused *sim.StatusError
+		var refused *load.StatusError
 		w.eventually(5*time.Second, "the gateway hears of it", func() bool {
 			begin := time.Now()
 			_, err := w.greet("Ada", "en")

@@ -32,8 +32,8 @@ type source struct {
 	positions *token.FileSet
 }
 
-// load parses every Go file outside testdata, vendored assets and dot-folders.
-func load(files fs.FS) (*tree, error) {
+// survey parses every Go file outside testdata, vendored assets and dot-folders.
+func survey(files fs.FS) (*tree, error) {
 	t := &tree{}
 	top, err := fs.ReadDir(files, ".")
 	if err != nil {

@@ -36,7 +36,8 @@ import (
 	"example.com/app/services"
 	"example.com/app/services/greeter/greeterpb"
 	"example.com/app/services/phrasebook/phrasebookpb"
-	"example.com/app/sim"
+	"example.com/app/sim/fleet"
+	"example.com/app/sim/load"
 )
 
 // everyWorld tells a story in memory under virtual time, over TCP, and over
@@ -106,11 +107,11 @@ func (g *tcpGround) Restore(host string) {
 
 // A world is a fleet, and the people outside who use it.
 type world struct {
-	*sim.Fleet
-	*sim.User
+	*fleet.Fleet
+	*load.User
 	t       *testing.T
 	virtual bool
-	ground  sim.Ground
+	ground  fleet.Ground
 	reg     registry.Registry // as seen from outside
 	net     network.Network
 	leave   func() // ends what the outside started
@@ -121,7 +122,7 @@ type world struct {
 	idle   map[string]bool
 }
 
-func newWorld(t *testing.T, ground sim.Ground, cfg app.Config) *world {
+func newWorld(t *testing.T, ground fleet.Ground, cfg app.Config) *world {
 	t.Helper()
 	w := &world{t: t, ground: ground, served: map[string]int{}, codes: map[string]int{}, idle: map[string]bool{}}
 	cfg.Roles, cfg.Observe = services.All, w.observe
@@ -132,7 +133,7 @@ func newWorld(t *testing.T, ground sim.Ground, cfg app.Config) *world {
 	cfg.Security.Clients = []app.Client{outside}
 	w.configure(cfg)
 	w.reg, w.net = ground.Host("outside")
-	w.User = sim.NewUser(w.net, 20*time.Second)
+	w.User = load.NewUser(w.net, 20*time.Second)
 	w.LogIn(outside)
 	ctx, cancel := context.WithCancel(context.Background())
 	var user sync.WaitGroup
@@ -146,7 +147,7 @@ func newWorld(t *testing.T, ground sim.Ground, cfg app.Config) *world {
 }
 
 // configure sets what the nodes that start from now on have in common.
-func (w *world) configure(cfg app.Config) { w.Fleet = sim.NewFleet(w.ground, cfg) }
+func (w *world) configure(cfg app.Config) { w.Fleet = fleet.New(w.ground, cfg) }
 
 // settings are those of the nodes, to be changed before the first start.
 func (w *world) settings(change func(*app.Config)) {
@@ -347,8 +348,8 @@ func (w *world) underLoad(rate float64, happens func()) (calls int, lost error) 
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		load := sim.Load{Requests: sim.LoadOf(services.All), Rate: rate, Duration: time.Hour}
-		load.Run(ctx, w.User, func(request string, took time.Duration, err error) {
+		asked := load.Load{Requests: load.LoadOf(services.All), Rate: rate, Duration: time.Hour}
+		asked.Run(ctx, w.User, func(request string, took time.Duration, err error) {
 			sent.Add(1)
 			if err == nil || errors.Is(err, context.Canceled) {
 				return

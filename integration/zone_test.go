@@ -9,14 +9,14 @@ import (
 
 	"example.com/app/platform/app"
 	"example.com/app/platform/registry"
-	"example.com/app/sim"
+	"example.com/app/sim/fleet"
 )
 
 // beside is a second fleet on the ground of a world, whose nodes differ.
-func (w *world) beside(change func(*app.Config)) *sim.Fleet {
+func (w *world) beside(change func(*app.Config)) *fleet.Fleet {
 	cfg := w.Settings()
 	change(&cfg)
-	f := sim.NewFleet(w.ground, cfg)
+	f := fleet.New(w.ground, cfg)
 	w.t.Cleanup(func() { _ = f.Close() })
 	return f
 }

@@ -1,4 +1,4 @@
-package sim
+package desk
 
 import (
 	"fmt"
@@ -6,6 +6,9 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"example.com/app/sim/fleet"
+	"example.com/app/sim/load"
 )
 
 // table tells what happened.
@@ -13,7 +16,7 @@ func (s *simulation) table(w io.Writer) {
 	rows := [][]string{{"role", "instance", "calls", "errors", "p50", "p99", "longest", "note"}}
 	for i := len(s.hosts) - 1; i >= 0; i-- {
 		for _, host := range s.hosts[i] {
-			role, _, _ := parse(host)
+			role, _, _ := fleet.Parse(host)
 			note := ""
 			if host == s.crash {
 				note = s.note
@@ -27,7 +30,7 @@ func (s *simulation) table(w io.Writer) {
 		align(rows, "llrrrrrl"), len(s.tallies), round(s.up), s.users.Calls(), s.users.Failed())
 }
 
-func cells(role, host string, t *Tally, note string) []string {
+func cells(role, host string, t *load.Tally, note string) []string {
 	return []string{
 		role, host, fmt.Sprint(t.Calls()), fmt.Sprint(t.Failed()),
 		round(t.Quantile(0.5)).String(), round(t.Quantile(0.99)).String(), round(t.Longest()).String(), note,

@@ -1,4 +1,5 @@
-package sim
+// Package simtest is a small system for the tests of the simulator.
+package simtest
 
 import (
 	"context"
@@ -15,16 +16,18 @@ import (
 	"example.com/app/platform/app"
 	"example.com/app/platform/auth/rule"
 	"example.com/app/platform/transcode"
+	"example.com/app/sim/fleet"
+	"example.com/app/sim/load"
 )
 
-// echo is the greeter of these tests.
-type echo struct {
+// Echo is the greeter of these tests.
+type Echo struct {
 	grpc_testing.UnimplementedTestServiceServer
 }
 
-func (e echo) Register(s grpc.ServiceRegistrar) { grpc_testing.RegisterTestServiceServer(s, e) }
+func (e Echo) Register(s grpc.ServiceRegistrar) { grpc_testing.RegisterTestServiceServer(s, e) }
 
-func (echo) EmptyCall(context.Context, *grpc_testing.Empty) (*grpc_testing.Empty, error) {
+func (Echo) EmptyCall(context.Context, *grpc_testing.Empty) (*grpc_testing.Empty, error) {
 	return new(grpc_testing.Empty), nil
 }
 
@@ -51,52 +54,52 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	transcode.WriteError(w, r, err)
 }
 
-// workloads may call the service of these roles, whoever they are.
-var workloads = rule.Table{"/grpc.testing.TestService/": {Peers: []string{"*"}}}
+// Workloads may call the service of these roles, whoever they are.
+var Workloads = rule.Table{"/grpc.testing.TestService/": {Peers: []string{"*"}}}
 
-// system is two roles that users can ask.
-func system() []app.Role {
+// System is two roles that users can ask.
+func System() []app.Role {
 	return []app.Role{
 		{Name: "gateway", Edge: true, New: func(env *app.Env) (app.Service, error) {
 			conn, err := env.Dial("greeter")
 			return &door{grpc_testing.NewTestServiceClient(conn), env.Instance}, err
 		}},
-		{Name: "greeter", Replicas: 2, Callers: []string{"gateway"}, Rules: workloads, Load: []string{"GET /a", "GET /b"}, New: func(*app.Env) (app.Service, error) { return echo{}, nil }},
-		{Name: "spare", Extra: true, Rules: workloads, New: func(*app.Env) (app.Service, error) { return echo{}, nil }},
+		{Name: "greeter", Replicas: 2, Callers: []string{"gateway"}, Rules: Workloads, Load: []string{"GET /a", "GET /b"}, New: func(*app.Env) (app.Service, error) { return Echo{}, nil }},
+		{Name: "spare", Extra: true, Rules: Workloads, New: func(*app.Env) (app.Service, error) { return Echo{}, nil }},
 	}
 }
 
-// bubble runs a test under virtual time. What it leaves behind fails it.
-func bubble(t *testing.T, f func(*testing.T)) {
+// Bubble runs a test under virtual time. What it leaves behind fails it.
+func Bubble(t *testing.T, f func(*testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }
 
-// fleet is one in memory, which is closed when the test ends.
-func fleet(t *testing.T, cfg app.Config) (*Fleet, *app.MemoryFabric) {
+// Fleet is one in memory, which is closed when the test ends.
+func Fleet(t *testing.T, cfg app.Config) (*fleet.Fleet, *app.MemoryFabric) {
 	t.Helper()
 	ground := app.Memory()
 	if cfg.Roles == nil {
-		cfg.Roles = system()
+		cfg.Roles = System()
 	}
-	f := NewFleet(ground, cfg)
+	f := fleet.New(ground, cfg)
 	t.Cleanup(func() { _ = f.Close() })
 	return f, ground
 }
 
-// startAll starts hosts one after the other.
-func startAll(t *testing.T, f *Fleet, names ...string) {
+// Start starts hosts one after the other.
+func Start(t *testing.T, f *fleet.Fleet, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		require.NoError(t, f.Start(t.Context(), name))
 	}
 }
 
-// user is somebody outside, who follows the gateways until the test ends.
-func user(t *testing.T, ground app.Fabric) *User {
+// User is somebody outside, who follows the gateways until the test ends.
+func User(t *testing.T, ground app.Fabric) *load.User {
 	t.Helper()
 	reg, net := ground.Host("user")
-	u := NewUser(net, 10*time.Second)
+	u := load.NewUser(net, 10*time.Second)
 	ctx, stop := context.WithCancel(context.Background())
 	over := make(chan struct{})
 	go func() {

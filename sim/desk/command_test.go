@@ -1,4 +1,4 @@
-package sim
+package desk
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"example.com/app/platform/app"
 	"example.com/app/platform/command"
+	"example.com/app/sim/simtest"
 )
 
 // defaults are the options of a bare `app sim`.
@@ -34,7 +35,7 @@ type told struct{ out, progress strings.Builder }
 // simulate runs the whole simulation under virtual time.
 func simulate(ctx context.Context, t *testing.T, o options) (*told, error) {
 	t.Helper()
-	s, err := o.simulation(system())
+	s, err := o.simulation(simtest.System())
 	require.NoError(t, err)
 	said := new(told)
 	err = s.run(ctx, &said.out, &said.progress)
@@ -43,7 +44,7 @@ func simulate(ctx context.Context, t *testing.T, o options) (*told, error) {
 }
 
 func TestSimulationLosesNoCallThroughACrash(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
 		said, err := simulate(t.Context(), t, defaults())
 		require.NoError(t, err)
 		table := strings.Split(said.out.String(), "\n")
@@ -58,7 +59,7 @@ func TestSimulationLosesNoCallThroughACrash(t *testing.T) {
 }
 
 func TestSimulationTellsItsProgressALineASecond(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
 		said, err := simulate(t.Context(), t, fewer())
 		require.NoError(t, err)
 		lines := strings.Split(strings.TrimSuffix(said.progress.String(), "\n"), "\n")
@@ -71,7 +72,7 @@ func TestSimulationTellsItsProgressALineASecond(t *testing.T) {
 }
 
 func TestSimulationWithoutACrash(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
 		o := fewer()
 		o.crash, o.replicas = "none", []string{"greeter=4", "gateway=2"}
 		said, err := simulate(t.Context(), t, o)
@@ -85,7 +86,7 @@ func TestSimulationWithoutACrash(t *testing.T) {
 }
 
 func TestSimulationThatLosesCallsFailsWithTheFirst(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
 		o := fewer()
 		o.crash, o.work = "none", []string{"greeter=1s,workers=1,queue=1"}
 		said, err := simulate(t.Context(), t, o)
@@ -99,12 +100,12 @@ func TestSimulationThatLosesCallsFailsWithTheFirst(t *testing.T) {
 func TestARateThatIsNoNumberIsRefused(t *testing.T) {
 	o := defaults()
 	o.rate = math.NaN()
-	_, err := o.simulation(system())
+	_, err := o.simulation(simtest.System())
 	require.ErrorContains(t, err, "--rate must be above 0")
 }
 
 func TestSimulationThatIsInterruptedShowsWhatHappened(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(5*time.Second, cancel) // the crashed one is away
 		said, err := simulate(ctx, t, fewer())
@@ -115,7 +116,7 @@ func TestSimulationThatIsInterruptedShowsWhatHappened(t *testing.T) {
 }
 
 func TestSimulationThatIsInterruptedAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		said, err := simulate(ctx, t, fewer())
@@ -125,8 +126,8 @@ func TestSimulationThatIsInterruptedAtOnce(t *testing.T) {
 }
 
 func TestSimulationThatCannotStartSaysWhy(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		roles := system()
+	simtest.Bubble(t, func(t *testing.T) {
+		roles := simtest.System()
 		roles[0].New = func(*app.Env) (app.Service, error) { return nil, errors.New("no routes") }
 		s, err := defaults().simulation(roles)
 		require.NoError(t, err)
@@ -152,7 +153,7 @@ func TestSimulationOptionsThatMakeNoSense(t *testing.T) {
 	} {
 		o := defaults()
 		c.change(&o)
-		_, err := o.simulation(system())
+		_, err := o.simulation(simtest.System())
 		require.EqualError(t, err, c.want, name)
 		var hint *command.HintError
 		if c.hint != "" {
@@ -161,13 +162,13 @@ func TestSimulationOptionsThatMakeNoSense(t *testing.T) {
 		}
 		require.Equal(t, command.ExitUsage, command.Report(new(strings.Builder), err), name)
 	}
-	_, err := defaults().simulation(system()[:1])
+	_, err := defaults().simulation(simtest.System()[:1])
 	require.EqualError(t, err, "no role says what users ask for: set Load in a Role")
 }
 
 func TestCommandReadsFlagsAndEnvironment(t *testing.T) {
 	t.Setenv("APP_CRASH", "nobody")
-	cmd := Command(system(), "v1")
+	cmd := Command(simtest.System(), "v1")
 	cmd.SetArgs(nil)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	require.EqualError(t, cmd.Execute(), `--crash: there is no instance "nobody"`)
@@ -179,7 +180,7 @@ func TestCommandReadsFlagsAndEnvironment(t *testing.T) {
 }
 
 func TestCommandRunsInRealTime(t *testing.T) {
-	cmd := Command(system(), "v1")
+	cmd := Command(simtest.System(), "v1")
 	var out, progress strings.Builder
 	cmd.SetOut(&out)
 	cmd.SetErr(&progress)

@@ -1,4 +1,4 @@
-package sim
+package load_test
 
 import (
 	"context"
@@ -16,6 +16,8 @@ import (
 
 	"example.com/app/platform/app"
 	"example.com/app/platform/command"
+	"example.com/app/sim/load"
+	"example.com/app/sim/simtest"
 )
 
 // A heard request is one that Load told of.
@@ -27,7 +29,7 @@ type heard struct {
 }
 
 // run sends a load and returns every request, and how long all of it took.
-func run(ctx context.Context, l Load, u *User) ([]heard, time.Duration) {
+func run(ctx context.Context, l load.Load, u *load.User) ([]heard, time.Duration) {
 	var mu sync.Mutex
 	var all []heard
 	begin := time.Now()
@@ -40,13 +42,13 @@ func run(ctx context.Context, l Load, u *User) ([]heard, time.Duration) {
 }
 
 func TestLoadKeepsItsRate(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, ground := fleet(t, app.Config{})
-		startAll(t, f, "greeter-1", "gateway-1")
-		u := user(t, ground)
+	simtest.Bubble(t, func(t *testing.T) {
+		f, ground := simtest.Fleet(t, app.Config{})
+		simtest.Start(t, f, "greeter-1", "gateway-1")
+		u := simtest.User(t, ground)
 		_, err := u.Get(t.Context(), "/warm")
 		require.NoError(t, err)
-		all, took := run(t.Context(), Load{Requests: []string{"GET /a", "GET /b", "GET /c"}, Rate: 30, Duration: 10 * time.Second}, u)
+		all, took := run(t.Context(), load.Load{Requests: []string{"GET /a", "GET /b", "GET /c"}, Rate: 30, Duration: 10 * time.Second}, u)
 		require.Len(t, all, 300)
 		require.Less(t, took, 10*time.Second)
 		turns := make(map[string]int)
@@ -64,12 +66,12 @@ func TestLoadKeepsItsRate(t *testing.T) {
 }
 
 func TestLoadDoesNotWaitForSlowAnswers(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		work, err := command.ParseWork(system(), []string{"greeter=5s"})
+	simtest.Bubble(t, func(t *testing.T) {
+		work, err := command.ParseWork(simtest.System(), []string{"greeter=5s"})
 		require.NoError(t, err)
-		f, ground := fleet(t, app.Config{Work: work})
-		startAll(t, f, "greeter-1", "gateway-1")
-		all, took := run(t.Context(), Load{Requests: []string{"GET /a"}, Rate: 10, Duration: time.Second}, user(t, ground))
+		f, ground := simtest.Fleet(t, app.Config{Work: work})
+		simtest.Start(t, f, "greeter-1", "gateway-1")
+		all, took := run(t.Context(), load.Load{Requests: []string{"GET /a"}, Rate: 10, Duration: time.Second}, simtest.User(t, ground))
 		require.Len(t, all, 10)
 		for _, h := range all {
 			require.Less(t, h.begin, time.Second, "it was sent when it was due")
@@ -80,23 +82,23 @@ func TestLoadDoesNotWaitForSlowAnswers(t *testing.T) {
 }
 
 func TestLoadEndsWithItsContext(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, took := run(ctx, Load{Requests: []string{"GET /a"}, Rate: 10, Duration: time.Hour}, user(t, app.Memory()))
+		_, took := run(ctx, load.Load{Requests: []string{"GET /a"}, Rate: 10, Duration: time.Hour}, simtest.User(t, app.Memory()))
 		require.Equal(t, time.Second, took)
 	})
 }
 
 func TestLoadOfIsWhatRolesSay(t *testing.T) {
-	require.Equal(t, []string{"GET /a", "GET /b"}, LoadOf(system()))
+	require.Equal(t, []string{"GET /a", "GET /b"}, load.LoadOf(simtest.System()))
 }
 
 func TestUserAsksTheGatewaysInTurn(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, ground := fleet(t, app.Config{})
-		startAll(t, f, "greeter-1", "gateway-1", "gateway-2", "gateway-3")
-		u := user(t, ground)
+	simtest.Bubble(t, func(t *testing.T) {
+		f, ground := simtest.Fleet(t, app.Config{})
+		simtest.Start(t, f, "greeter-1", "gateway-1", "gateway-2", "gateway-3")
+		u := simtest.User(t, ground)
 		synctest.Wait()
 		asked := make(map[string]int)
 		for range 30 {
@@ -109,34 +111,34 @@ func TestUserAsksTheGatewaysInTurn(t *testing.T) {
 }
 
 func TestUserWaitsForTheFirstGateway(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, ground := fleet(t, app.Config{})
-		u := user(t, ground)
+	simtest.Bubble(t, func(t *testing.T) {
+		f, ground := simtest.Fleet(t, app.Config{})
+		u := simtest.User(t, ground)
 		answer := make(chan error, 1)
 		go func() { _, err := u.Get(context.Background(), "/a"); answer <- err }()
 		time.Sleep(5 * time.Second)
 		require.Empty(t, answer)
-		startAll(t, f, "greeter-1", "gateway-1")
+		simtest.Start(t, f, "greeter-1", "gateway-1")
 		require.NoError(t, <-answer)
 	})
 }
 
 func TestUserGivesUpWhenThereIsNoGateway(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := user(t, app.Memory()).Get(ctx, "/a")
+		_, err := simtest.User(t, app.Memory()).Get(ctx, "/a")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.ErrorContains(t, err, "find a gateway: ")
 	})
 }
 
 func TestUserTellsOfAnswersThatAreNoSuccess(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, ground := fleet(t, app.Config{WaitNeeds: time.Second})
-		startAll(t, f, "gateway-1")
-		_, err := user(t, ground).Get(t.Context(), "/a")
-		var status *StatusError
+	simtest.Bubble(t, func(t *testing.T) {
+		f, ground := simtest.Fleet(t, app.Config{WaitNeeds: time.Second})
+		simtest.Start(t, f, "gateway-1")
+		_, err := simtest.User(t, ground).Get(t.Context(), "/a")
+		var status *load.StatusError
 		require.ErrorAs(t, err, &status)
 		require.Equal(t, 503, status.Status)
 		require.True(t, strings.HasPrefix(err.Error(), "GET /a: 503 {"), err.Error())
@@ -145,11 +147,11 @@ func TestUserTellsOfAnswersThatAreNoSuccess(t *testing.T) {
 }
 
 func TestUserSendsBodiesAsJSON(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
 		mirror := app.Role{Name: "gateway", Edge: true, New: func(*app.Env) (app.Service, error) { return page{}, nil }}
-		f, ground := fleet(t, app.Config{Roles: []app.Role{mirror}})
-		startAll(t, f, "gateway-1")
-		u := user(t, ground)
+		f, ground := simtest.Fleet(t, app.Config{Roles: []app.Role{mirror}})
+		simtest.Start(t, f, "gateway-1")
+		u := simtest.User(t, ground)
 		text, err := u.Do(t.Context(), http.MethodPost, "/x", `{"name":"Ada"}`)
 		require.NoError(t, err)
 		require.Equal(t, "POST /x application/json 14", text)
@@ -157,7 +159,7 @@ func TestUserSendsBodiesAsJSON(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "DELETE /y  0", text)
 		_, err = u.Do(t.Context(), "NO METHOD", "/y", "")
-		require.False(t, errors.As(err, new(*StatusError)))
+		require.False(t, errors.As(err, new(*load.StatusError)))
 		require.Error(t, err)
 	})
 }

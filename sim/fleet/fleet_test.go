@@ -1,4 +1,4 @@
-package sim
+package fleet_test
 
 import (
 	"context"
@@ -16,13 +16,15 @@ import (
 	"example.com/app/platform/command"
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry"
+	"example.com/app/sim/fleet"
+	"example.com/app/sim/simtest"
 )
 
 func TestFleetStartsAndStopsInstances(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, ground := fleet(t, app.Config{Drain: 5 * time.Second})
+	simtest.Bubble(t, func(t *testing.T) {
+		f, ground := simtest.Fleet(t, app.Config{Drain: 5 * time.Second})
 		require.Empty(t, f.Up())
-		startAll(t, f, "greeter-2", "greeter-10", "gateway-1")
+		simtest.Start(t, f, "greeter-2", "greeter-10", "gateway-1")
 		require.Equal(t, []string{"gateway-1", "greeter-10", "greeter-2"}, f.Up())
 		require.Equal(t, []string{"greeter-10", "greeter-2"}, hostsOf(ground, "greeter"))
 		begin := time.Now()
@@ -30,7 +32,7 @@ func TestFleetStartsAndStopsInstances(t *testing.T) {
 		require.Equal(t, 5*time.Second, time.Since(begin), "it drains")
 		require.Equal(t, []string{"gateway-1", "greeter-10"}, f.Up())
 		require.Equal(t, []string{"greeter-10"}, hostsOf(ground, "greeter"))
-		startAll(t, f, "greeter-2")
+		simtest.Start(t, f, "greeter-2")
 		require.NoError(t, f.Close())
 		require.Empty(t, f.Up())
 		require.NoError(t, f.Close(), "nothing is left to close")
@@ -51,9 +53,9 @@ func hostsOf(ground app.Fabric, role string) []string {
 }
 
 func TestFleetCrashTellsNobody(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, ground := fleet(t, app.Config{Drain: time.Minute})
-		startAll(t, f, "greeter-1")
+	simtest.Bubble(t, func(t *testing.T) {
+		f, ground := simtest.Fleet(t, app.Config{Drain: time.Minute})
+		simtest.Start(t, f, "greeter-1")
 		begin := time.Now()
 		require.NoError(t, f.Crash("greeter-1"))
 		require.Zero(t, time.Since(begin), "nothing is drained")
@@ -62,7 +64,7 @@ func TestFleetCrashTellsNobody(t *testing.T) {
 		_, err := net.Dial(t.Context(), "greeter-1:50051")
 		require.Error(t, err)
 
-		startAll(t, f, "greeter-1")
+		simtest.Start(t, f, "greeter-1")
 		require.Equal(t, []string{"greeter-1", "greeter-1"}, hostsOf(ground, "greeter"), "two lives, two ids")
 		time.Sleep(time.Minute)
 		require.Equal(t, []string{"greeter-1"}, hostsOf(ground, "greeter"), "the first was silent for its TTL")
@@ -70,19 +72,19 @@ func TestFleetCrashTellsNobody(t *testing.T) {
 }
 
 func TestFleetNodesShareNoMetrics(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, _ := fleet(t, app.Config{Metrics: prometheus.NewRegistry()})
+	simtest.Bubble(t, func(t *testing.T) {
+		f, _ := simtest.Fleet(t, app.Config{Metrics: prometheus.NewRegistry()})
 		for range 3 { // the same host again: a shared registry would refuse its metrics
-			startAll(t, f, "greeter-1")
+			simtest.Start(t, f, "greeter-1")
 			require.NoError(t, f.Crash("greeter-1"))
 		}
 	})
 }
 
 func TestFleetErrorsNameTheHost(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, _ := fleet(t, app.Config{})
-		startAll(t, f, "greeter-1")
+	simtest.Bubble(t, func(t *testing.T) {
+		f, _ := simtest.Fleet(t, app.Config{})
+		simtest.Start(t, f, "greeter-1")
 		for name, c := range map[string]struct {
 			err  error
 			want string
@@ -103,31 +105,31 @@ func TestFleetErrorsNameTheHost(t *testing.T) {
 }
 
 func TestFleetRolesMayHaveDashes(t *testing.T) {
-	role, number, err := parse("mail-sender-12")
+	role, number, err := fleet.Parse("mail-sender-12")
 	require.NoError(t, err)
 	require.Equal(t, "mail-sender", role)
 	require.Equal(t, 12, number)
 }
 
 func TestFleetStartThatFailsCanBeTriedAgain(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
 		broken := true
-		f, _ := fleet(t, app.Config{Roles: []app.Role{{Name: "a", Rules: workloads, New: func(*app.Env) (app.Service, error) {
+		f, _ := simtest.Fleet(t, app.Config{Roles: []app.Role{{Name: "a", Rules: simtest.Workloads, New: func(*app.Env) (app.Service, error) {
 			if broken {
 				return nil, errors.New("no disk")
 			}
-			return echo{}, nil
+			return simtest.Echo{}, nil
 		}}}})
 		require.EqualError(t, f.Start(t.Context(), "a-1"), "start a-1: start a-1: no disk")
 		require.Empty(t, f.Up())
 		broken = false
-		startAll(t, f, "a-1")
+		simtest.Start(t, f, "a-1")
 	})
 }
 
 func TestFleetStartThatIsGivenUpGoesOn(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f, ground := fleet(t, app.Config{})
+	simtest.Bubble(t, func(t *testing.T) {
+		f, ground := simtest.Fleet(t, app.Config{})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		err := f.Start(ctx, "gateway-1") // nobody is there whom it could call
@@ -135,19 +137,19 @@ func TestFleetStartThatIsGivenUpGoesOn(t *testing.T) {
 		require.ErrorContains(t, err, "start gateway-1: ")
 		require.Zero(t, f.InFlight("gateway-1"), "it may be asked while it starts")
 		require.Equal(t, []string{"gateway-1"}, f.Up())
-		startAll(t, f, "greeter-1")
+		simtest.Start(t, f, "greeter-1")
 		synctest.Wait()
 		require.Equal(t, []string{"gateway-1"}, hostsOf(ground, "gateway"))
 	})
 }
 
 func TestFleetCountsCallsInFlight(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		work, err := command.ParseWork(system(), []string{"greeter=1s"})
+	simtest.Bubble(t, func(t *testing.T) {
+		work, err := command.ParseWork(simtest.System(), []string{"greeter=1s"})
 		require.NoError(t, err)
-		f, ground := fleet(t, app.Config{Work: work})
-		startAll(t, f, "greeter-1", "gateway-1")
-		u := user(t, ground)
+		f, ground := simtest.Fleet(t, app.Config{Work: work})
+		simtest.Start(t, f, "greeter-1", "gateway-1")
+		u := simtest.User(t, ground)
 		var asking sync.WaitGroup
 		for range 3 {
 			asking.Go(func() { _, _ = u.Get(context.Background(), "/a") })
@@ -162,10 +164,10 @@ func TestFleetCountsCallsInFlight(t *testing.T) {
 }
 
 func TestFleetCloseStopsCallersFirst(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
 		ground := leaving{MemoryFabric: app.Memory(), left: new([]string), mu: new(sync.Mutex)}
-		f := NewFleet(ground, app.Config{Roles: system(), Drain: 5 * time.Second})
-		startAll(t, f, "greeter-1", "greeter-2", "spare-1", "gateway-1", "gateway-2")
+		f := fleet.New(ground, app.Config{Roles: simtest.System(), Drain: 5 * time.Second})
+		simtest.Start(t, f, "greeter-1", "greeter-2", "spare-1", "gateway-1", "gateway-2")
 		begin := time.Now()
 		require.NoError(t, f.Close())
 		require.Equal(t, 15*time.Second, time.Since(begin), "the instances of a role stop together")
@@ -199,12 +201,12 @@ func (r leavingRegistry) Register(ctx context.Context, in registry.Registration)
 }
 
 func TestFleetCloseTellsWhatWasCut(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		work, err := command.ParseWork(system(), []string{"greeter=1h"})
+	simtest.Bubble(t, func(t *testing.T) {
+		work, err := command.ParseWork(simtest.System(), []string{"greeter=1h"})
 		require.NoError(t, err)
-		f, ground := fleet(t, app.Config{Work: work, Grace: time.Second})
-		startAll(t, f, "greeter-1", "gateway-1")
-		u := user(t, ground)
+		f, ground := simtest.Fleet(t, app.Config{Work: work, Grace: time.Second})
+		simtest.Start(t, f, "greeter-1", "gateway-1")
+		u := simtest.User(t, ground)
 		go func() { _, _ = u.Get(context.Background(), "/a") }()
 		synctest.Wait()
 		require.EqualError(t, f.Close(), "gateway-1: 1 calls were cut at the deadline")

@@ -1,4 +1,4 @@
-package sim
+package desk
 
 import (
 	"context"
@@ -21,6 +21,8 @@ import (
 	"example.com/app/platform/auth/rule"
 	"example.com/app/platform/command"
 	"example.com/app/platform/telemetry"
+	"example.com/app/sim/fleet"
+	"example.com/app/sim/load"
 )
 
 // options is what `app sim` was asked for.
@@ -86,19 +88,19 @@ or phrasebook that crashes costs calls.`,
 // A simulation is one run of `app sim`.
 type simulation struct {
 	options
-	fleet   *Fleet
+	fleet   *fleet.Fleet
 	ground  *app.MemoryFabric
 	hosts   [][]string // by role, callees first: the order of the start
 	roles   []app.Role
-	load    Load
-	users   Tally
+	load    load.Load
+	users   load.Tally
 	mu      sync.Mutex
-	tallies map[string]*Tally // by host
-	lost    error             // the first request that was
-	event   string            // what is going on, for the progress line
-	note    string            // on the instance that crashes, for the table
-	up      time.Duration     // how long the start took
-	begin   time.Time         // of the load
+	tallies map[string]*load.Tally // by host
+	lost    error                  // the first request that was
+	event   string                 // what is going on, for the progress line
+	note    string                 // on the instance that crashes, for the table
+	up      time.Duration          // how long the start took
+	begin   time.Time              // of the load
 }
 
 func (o options) simulation(all []app.Role) (*simulation, error) {
@@ -121,8 +123,8 @@ func (o options) simulation(all []app.Role) (*simulation, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &simulation{options: o, roles: roles, ground: app.Memory(), tallies: make(map[string]*Tally)}
-	s.load = Load{Requests: LoadOf(roles), Rate: o.rate, Duration: o.duration}
+	s := &simulation{options: o, roles: roles, ground: app.Memory(), tallies: make(map[string]*load.Tally)}
+	s.load = load.Load{Requests: load.LoadOf(roles), Rate: o.rate, Duration: o.duration}
 	if len(s.load.Requests) == 0 {
 		return nil, errors.New("no role says what users ask for: set Load in a Role")
 	}
@@ -130,14 +132,14 @@ func (o options) simulation(all []app.Role) (*simulation, error) {
 		var hosts []string
 		for i := range counts[role.Name] {
 			hosts = append(hosts, fmt.Sprintf("%s-%d", role.Name, i+1))
-			s.tallies[hosts[i]] = new(Tally)
+			s.tallies[hosts[i]] = new(load.Tally)
 		}
 		s.hosts = append([][]string{hosts}, s.hosts...)
 	}
 	if o.crash != "none" && s.tallies[o.crash] == nil {
 		return nil, &command.UsageError{Err: &command.HintError{Err: fmt.Errorf("--crash: there is no instance %q", o.crash), Hint: "the instances are " + strings.Join(flat(s.hosts), ", ") + "; none crashes none"}}
 	}
-	s.fleet = NewFleet(s.ground, app.Config{
+	s.fleet = fleet.New(s.ground, app.Config{
 		Roles: roles, Version: o.version, Work: work, Balance: shares, Observe: s.observe,
 		Security: app.Security{Insecure: o.insecure, Clients: []app.Client{s.client()}},
 	})
@@ -172,7 +174,7 @@ func (s *simulation) run(ctx context.Context, out, progress io.Writer) error {
 	background, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	reg, net := s.ground.Host("user")
-	user := NewUser(net, 10*time.Second)
+	user := load.NewUser(net, 10*time.Second)
 	issuer := slices.ContainsFunc(s.roles, func(r app.Role) bool { return slices.Contains(r.Paths, "/oauth2") })
 	if security := s.fleet.Settings().Security; issuer && !security.Insecure {
 		user.LogIn(security.Clients[0])

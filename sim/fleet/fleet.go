@@ -1,9 +1,8 @@
-// Package sim runs a whole fleet in one process: every instance is a node of
-// its own, on ground that can be spoilt, under load from simulated users.
+// Package fleet runs a whole fleet in one process: every instance is a node of
+// its own, on ground that can be spoilt.
 //
-// The roles are the ones that are deployed. Nothing here is scripted: what the
-// tables show has happened.
-package sim
+// The roles are the ones that are deployed.
+package fleet
 
 import (
 	"cmp"
@@ -50,9 +49,9 @@ type host struct {
 	err   error // what Run returned; read after ended
 }
 
-// NewFleet returns a fleet with no host up. All nodes get the settings of node,
+// New returns a fleet with no host up. All nodes get the settings of node,
 // but for what makes them differ.
-func NewFleet(ground Ground, node app.Config) *Fleet {
+func New(ground Ground, node app.Config) *Fleet {
 	if node.Gate.Rate == (edge.Rate{}) {
 		node.Gate.Rate = edge.Rate{Count: -1} // all users come from one address
 	}
@@ -102,7 +101,7 @@ func (f *Fleet) Launch(name string) error {
 }
 
 func (f *Fleet) launch(name string) (*host, error) {
-	role, number, err := parse(name)
+	role, number, err := Parse(name)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +163,7 @@ func (f *Fleet) Close() error {
 		up := f.Up()
 		errs := make([]error, len(up))
 		for i, name := range up {
-			if r, _, _ := parse(name); r == role.Name {
+			if r, _, _ := Parse(name); r == role.Name {
 				stopping.Go(func() { errs[i] = f.Stop(name) })
 			}
 		}
@@ -206,8 +205,8 @@ func (f *Fleet) take(name string) (*host, error) {
 	return h, nil
 }
 
-// parse splits "greeter-2" into the role and the number.
-func parse(name string) (role string, number int, err error) {
+// Parse splits "greeter-2" into the role and the number.
+func Parse(name string) (role string, number int, err error) {
 	i := strings.LastIndexByte(name, '-')
 	if i > 0 {
 		number, err = strconv.Atoi(name[i+1:])

@@ -1,4 +1,4 @@
-package sim
+package load_test
 
 import (
 	"math"
@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"example.com/app/sim/load"
 )
 
 func TestTallyOfNothing(t *testing.T) {
-	var tally Tally
+	var tally load.Tally
 	require.Zero(t, tally.Quantile(0.5))
 	require.Zero(t, tally.Longest())
 	require.Zero(t, tally.Calls())
@@ -21,7 +23,7 @@ func TestTallyOfNothing(t *testing.T) {
 }
 
 func TestTallyCounts(t *testing.T) {
-	var tally Tally
+	var tally load.Tally
 	tally.Add(0, true)
 	tally.Add(time.Second, false)
 	tally.Add(time.Millisecond, true)
@@ -32,7 +34,7 @@ func TestTallyCounts(t *testing.T) {
 }
 
 func TestTallyIsForManyGoroutines(t *testing.T) {
-	var tally Tally
+	var tally load.Tally
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -52,7 +54,7 @@ func TestTallyQuantilesAreNearTheExactOnes(t *testing.T) {
 	near := func(seed uint64, count uint16, share float64) bool {
 		random := rand.New(rand.NewPCG(seed, 1))
 		q := math.Abs(math.Mod(share, 1))
-		var tally Tally
+		var tally load.Tally
 		exact := make([]time.Duration, 1+count%2000)
 		for i := range exact { // from 1 µs to 100 s, evenly by logarithm
 			exact[i] = time.Duration(1e3 * math.Pow(10, 8*random.Float64()))
