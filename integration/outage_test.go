@@ -200,10 +200,10 @@ func TestNoCallIsLostWhateverHappensToConsulOrToAnInstance(t *testing.T) {
 	side.Go(func() { user.Run(ctx, reg) })
 	r := &record{last: map[string]time.Time{}, begun: map[string]time.Time{}}
 	side.Go(func() {
-		asked := load.Load{Requests: []string{"GET /v1/greetings/Ada"}, Rate: 100, Duration: time.Hour}
-		asked.Each(ctx, func(request string) {
+		asked := load.Load{Calls: load.Requests("GET /v1/greetings/Ada"), Arrivals: load.Steady(100), Duration: time.Hour}
+		asked.Each(ctx, func(_ int, c load.Call) {
 			begin := time.Now()
-			answer, err := user.Get(ctx, strings.TrimPrefix(request, "GET "))
+			answer, err := user.Get(ctx, strings.TrimPrefix(c.Name, "GET "))
 			if ctx.Err() == nil {
 				r.add(answer, time.Since(begin), err)
 			}

@@ -348,16 +348,16 @@ func (w *world) underLoad(rate float64, happens func()) (calls int, lost error) 
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		asked := load.Load{Requests: load.LoadOf(services.All), Rate: rate, Duration: time.Hour}
-		asked.Run(ctx, w.User, func(request string, took time.Duration, err error) {
+		asked := load.Load{Calls: load.Of(services.All), Arrivals: load.Steady(rate), Duration: time.Hour}
+		asked.Run(ctx, w.User, func(d load.Done) {
 			sent.Add(1)
-			if err == nil || errors.Is(err, context.Canceled) {
+			if d.Err == nil || errors.Is(d.Err, context.Canceled) {
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			if all == nil {
-				all = fmt.Errorf("after %v: %w", took, err)
+				all = fmt.Errorf("after %v: %w", d.Took, d.Err)
 			}
 		})
 	}()

@@ -99,8 +99,19 @@ type Env struct {
 	Roles  []Role        // the whole system's, for who serves them all
 	Routes []proxy.Route // HTTP prefixes that belong to services of the registry
 
+	host    string
+	facts   func(Fact)
 	clients *clients
 	guard   *guard
+}
+
+// Fact states something that is true now, for the invariants of a simulation:
+// that an effect has happened, and on what. It costs a comparison where nobody
+// listens, as in production, and may be called from many goroutines.
+func (e *Env) Fact(name, key, value string) {
+	if e.facts != nil {
+		e.facts(Fact{e.Role, e.host, name, key, value})
+	}
 }
 
 // Dial returns the client of a role, the same one each time. It is made by the

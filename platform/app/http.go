@@ -96,7 +96,9 @@ func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
 			took := time.Since(start)
 			seconds.WithLabelValues(class(answer.code)).Observe(took.Seconds())
 			if observe != nil {
-				observe(Call{in.role.Name, in.host, rpc.Call{Method: r.Method, Code: asCode(answer.code), Duration: took}})
+				observe(Call{in.role.Name, in.host, rpc.Call{
+					Method: r.Method + " " + r.URL.Path, Code: asCode(answer.code), Duration: took, ID: r.Header.Get("X-Request-Id"), Peer: r.RemoteAddr,
+				}})
 			}
 			in.env.Log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method),
 				slog.String("path", r.URL.Path), slog.Int("status", answer.code), slog.Duration("took", took))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/oklog/run"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"example.com/app/platform/network"
@@ -57,11 +58,13 @@ type Config struct {
 	Security Security // who is who, and who may what
 	Gate     Gate     // how the system meets those who come from outside
 
-	Routes  []proxy.Route                     // HTTP prefixes of services of the registry
-	Work    map[string]resilience.Work        // modelled work, by role
-	Limits  map[string]resilience.LimitConfig // calls at a time of an instance, by role; "" says it for all others
-	Methods rpc.Methods                       // how single methods are called and answered
-	Observe func(Call)                        // hears of every call that ended; nil: nobody listens
+	Routes  []proxy.Route                                       // HTTP prefixes of services of the registry
+	Work    map[string]resilience.Work                          // modelled work, by role
+	Limits  map[string]resilience.LimitConfig                   // calls at a time of an instance, by role; "" says it for all others
+	Methods rpc.Methods                                         // how single methods are called and answered
+	Observe func(Call)                                          // hears of every call that ended; nil: nobody listens
+	Facts   func(Fact)                                          // hears what roles state with Env.Fact; nil: nobody listens
+	Around  func(role, host string) grpc.UnaryServerInterceptor // stands between calls that were let in and their handlers; nil: nothing does
 
 	Log     *slog.Logger         // nil: nothing is logged
 	Metrics *prometheus.Registry // nil: a new one
@@ -72,6 +75,16 @@ type Config struct {
 type Call struct {
 	Role, Host string
 	rpc.Call
+}
+
+// A Fact is something that a role states about itself: that an order was
+// accepted, that a lock was taken. What is true of all facts together is up to
+// who listens.
+type Fact struct {
+	Role, Host string
+	Name       string // as in "order.created"
+	Key        string // of what it is about
+	Value      string // may be empty
 }
 
 // Failed says whether the call failed by no fault of its caller.

@@ -43,6 +43,7 @@ func (n *Node) newEnv(in *instance, reg registry.Registry, net network.Network) 
 		Log:     log,
 		Metrics: metrics, Now: n.cfg.Now,
 		Registry: reg, Network: net,
+		host: in.host, facts: n.cfg.Facts,
 		Roles: n.cfg.Roles, Routes: n.cfg.Routes, Gate: n.cfg.Gate,
 		clients: &clients{
 			cfg:         rpc.ClientConfig{Registry: reg, Network: net, Metrics: calls, HedgeMetrics: copies, Methods: n.cfg.Methods},
@@ -115,6 +116,9 @@ func (in *instance) newRPCServer() *rpc.Server {
 	in.env.Metrics.MustRegister(cfg.Metrics)
 	if observe := in.node.cfg.Observe; observe != nil {
 		cfg.Observe = func(c rpc.Call) { observe(Call{in.role.Name, in.host, c}) }
+	}
+	if around := in.node.cfg.Around; around != nil {
+		cfg.Around = around(in.role.Name, in.host)
 	}
 	s := rpc.NewServer(cfg)
 	in.service.Register(s)

@@ -48,9 +48,17 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err := s.check(req); err != nil {
 		return nil, err
 	}
-	reply, err = s.work(ctx, req, handle)
+	reply, err = s.work(ctx, req, s.around(info, handle))
 	how = ended(ctx, err)
 	return reply, err
+}
+
+// around is the handler, with what stands in front of it.
+func (s *Server) around(info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) grpc.UnaryHandler {
+	if s.cfg.Around == nil {
+		return handle
+	}
+	return func(ctx context.Context, req any) (any, error) { return s.cfg.Around(ctx, req, info, handle) }
 }
 
 // work has the handler answer, by a worker where there are any.
@@ -187,7 +195,7 @@ func plain(st *status.Status, err error) error {
 func (s *Server) tell(ctx context.Context, method string, start time.Time, err error) {
 	code, took := status.Code(err), time.Since(start)
 	if s.cfg.Observe != nil {
-		s.cfg.Observe(Call{Method: method, Code: code, Duration: took})
+		s.cfg.Observe(Call{Method: method, Code: code, Duration: took, ID: requestOf(ctx), Peer: callerOf(ctx)})
 	}
 	level := slog.LevelDebug
 	switch code {
@@ -198,11 +206,11 @@ func (s *Server) tell(ctx context.Context, method string, start time.Time, err e
 		return
 	}
 	attrs := []slog.Attr{slog.String("method", method), slog.String("code", errs.Kind(code).String()), slog.Duration("took", took)}
-	if p, ok := peer.FromContext(ctx); ok {
-		attrs = append(attrs, slog.String("peer", p.Addr.String()))
+	if addr := callerOf(ctx); addr != "" {
+		attrs = append(attrs, slog.String("peer", addr))
 	}
-	if id := metadata.ValueFromIncomingContext(ctx, RequestID); len(id) > 0 {
-		attrs = append(attrs, slog.String("request_id", id[0]))
+	if id := requestOf(ctx); id != "" {
+		attrs = append(attrs, slog.String("request_id", id))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.Any("error", err))
@@ -211,4 +219,20 @@ func (s *Server) tell(ctx context.Context, method string, start time.Time, err e
 		attrs = append(attrs, slog.Any("cause", d.cause))
 	}
 	s.cfg.Log.LogAttrs(ctx, level, "call", attrs...)
+}
+
+// callerOf is the address of who sent a call.
+func callerOf(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok {
+		return p.Addr.String()
+	}
+	return ""
+}
+
+// requestOf is the id of the request that a call is part of.
+func requestOf(ctx context.Context) string {
+	if id := metadata.ValueFromIncomingContext(ctx, RequestID); len(id) > 0 {
+		return id[0]
+	}
+	return ""
 }

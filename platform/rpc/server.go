@@ -31,13 +31,14 @@ import (
 
 // A ServerConfig sets the limits of a server. Zero values are the defaults.
 type ServerConfig struct {
-	Role    string                  // whose server it is; clients of others send no calls here. Empty: only those that ask for nobody do
-	Log     *slog.Logger            // nil: nothing is logged
-	Metrics *grpcprom.ServerMetrics // nil: none
-	Observe func(Call)              // hears of every call that ended; nil: nobody listens
-	Workers *resilience.Workers     // models and bounds the work; nil: none
-	Limiter *resilience.Limiter     // bounds the calls at a time, in front of Workers; nil: one of its own
-	Methods Methods                 // how much the calls of single methods matter and weigh
+	Role    string                      // whose server it is; clients of others send no calls here. Empty: only those that ask for nobody do
+	Log     *slog.Logger                // nil: nothing is logged
+	Metrics *grpcprom.ServerMetrics     // nil: none
+	Observe func(Call)                  // hears of every call that ended; nil: nobody listens
+	Around  grpc.UnaryServerInterceptor // stands between a call that was let in and its handler; nil: nothing does
+	Workers *resilience.Workers         // models and bounds the work; nil: none
+	Limiter *resilience.Limiter         // bounds the calls at a time, in front of Workers; nil: one of its own
+	Methods Methods                     // how much the calls of single methods matter and weigh
 
 	Credentials credentials.TransportCredentials // of connections; nil: plain text
 	Guard       Guard                            // decides who may call; nil: everybody
@@ -74,6 +75,8 @@ type Call struct {
 	Method   string // as in "/greeter.v1.Greeter/SayHello"
 	Code     codes.Code
 	Duration time.Duration
+	ID       string // of the request that it is part of, as in RequestID; may be empty
+	Peer     string // address of who called
 }
 
 // A Server answers gRPC calls. Services are registered before Serve.

@@ -124,8 +124,8 @@ func (o options) simulation(all []app.Role) (*simulation, error) {
 		return nil, err
 	}
 	s := &simulation{options: o, roles: roles, ground: app.Memory(), tallies: make(map[string]*load.Tally)}
-	s.load = load.Load{Requests: load.LoadOf(roles), Rate: o.rate, Duration: o.duration}
-	if len(s.load.Requests) == 0 {
+	s.load = load.Load{Calls: load.Of(roles), Arrivals: load.Steady(o.rate), Duration: o.duration}
+	if len(s.load.Calls) == 0 {
 		return nil, errors.New("no role says what users ask for: set Load in a Role")
 	}
 	for _, role := range roles {
@@ -258,15 +258,15 @@ func (s *simulation) observe(c app.Call) {
 
 // answered hears of every request that a user sent. A request that the user
 // gave up because the run was interrupted is not lost.
-func (s *simulation) answered(request string, took time.Duration, err error) {
-	if errors.Is(err, context.Canceled) {
+func (s *simulation) answered(d load.Done) {
+	if errors.Is(d.Err, context.Canceled) {
 		return
 	}
-	s.users.Add(took, err == nil)
+	s.users.Add(d.Took, d.Err == nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil && s.lost == nil {
-		s.lost = fmt.Errorf("%s: %w", request, err)
+	if d.Err != nil && s.lost == nil {
+		s.lost = fmt.Errorf("%s: %w", d.Call, d.Err)
 	}
 }
 

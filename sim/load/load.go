@@ -1,211 +1,182 @@
+// Package load is the people outside a fleet, and what they ask for.
+//
+// A load is open: requests are sent when they are due, whatever becomes of those
+// before, as the real outside does. A closed one, whose users wait for each
+// answer, asks less the worse it goes, and hides what it should show.
 package load
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"net"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"example.com/app/platform/app"
-	"example.com/app/platform/network"
-	"example.com/app/platform/registry"
 )
 
-// A User is somebody outside who asks the gateways of a fleet, each in turn.
-// It may be used from many goroutines.
-type User struct {
-	client http.Client
-	login  *login // nil: a stranger
-	next   atomic.Uint64
-
-	mu       sync.Mutex
-	gateways []registry.Instance
-	found    chan struct{} // closed when gateways is first known
+// A Call is something that a user does: one request, or several in turn.
+type Call struct {
+	Name   string  // as in "GET /v1/greetings/Ada"
+	Weight float64 // how often it is done, beside others; all 0: in turn
+	Do     func(ctx context.Context, u *User) error
 }
 
-// NewUser returns a user who finds gateways in a registry and reaches them
-// over a network. Run must run for the user to find any.
-func NewUser(ground network.Network, timeout time.Duration) *User {
-	return &User{
-		found: make(chan struct{}),
-		client: http.Client{Timeout: timeout, Transport: &http.Transport{
-			DialContext:         func(ctx context.Context, _, addr string) (net.Conn, error) { return ground.Dial(ctx, addr) },
-			MaxIdleConnsPerHost: 100,
-			IdleConnTimeout:     30 * time.Second,
-		}},
-	}
+// Request is the call that sends one request without a body, as in
+// "GET /v1/greetings/Ada", or with one in JSON, as in "POST /v1/x {...}".
+func Request(text string) Call {
+	method, rest, _ := strings.Cut(text, " ")
+	path, body, _ := strings.Cut(rest, " ")
+	return Call{Name: method + " " + path, Do: func(ctx context.Context, u *User) error {
+		_, err := u.Do(ctx, method, path, body)
+		return err
+	}}
 }
 
-// Run follows the gateways until ctx ends, then closes idle connections.
-func (u *User) Run(ctx context.Context, reg registry.Registry) {
-	defer u.client.CloseIdleConnections()
-	for set, err := range reg.Watch(ctx, "gateway") {
-		if err != nil || len(set) == 0 {
-			continue
-		}
-		u.mu.Lock()
-		if u.gateways == nil {
-			close(u.found)
-		}
-		u.gateways = set
-		u.mu.Unlock()
-	}
-}
-
-// Get asks for a path as in "/v1/greetings/Ada" and returns the answer's body.
-func (u *User) Get(ctx context.Context, path string) (string, error) {
-	return u.Do(ctx, http.MethodGet, path, "")
-}
-
-// Do sends a request with a JSON body, or none where body is empty, and
-// returns the answer's body.
-func (u *User) Do(ctx context.Context, method, path, body string) (string, error) {
-	res, err := u.Send(ctx, method, path, body, nil)
-	if err != nil {
-		return "", err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	return string(text), nil
-}
-
-// Send sends a request to the gateway whose turn it is, or to the next ones
-// where it refuses the connection, so that nothing was sent. An answer that is
-// not 2xx is a StatusError. The caller closes the body of any other.
-func (u *User) Send(ctx context.Context, method, path, body string, header http.Header) (*http.Response, error) {
-	token, err := u.Token(ctx)
-	if err != nil {
-		return nil, err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, strings.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	maps.Copy(req.Header, header)
-	res, err := u.over(req)
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode/100 != 2 {
-		defer res.Body.Close()
-		text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-		return nil, errors.Join(&StatusError{Method: method, Path: path, Status: res.StatusCode, Body: string(text)}, err)
-	}
-	return res, nil
-}
-
-// known are the gateways, as soon as there have been any.
-func (u *User) known(ctx context.Context) ([]registry.Instance, error) {
-	select {
-	case <-u.found:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("find a gateway: %w", ctx.Err())
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.gateways, nil
-}
-
-// over sends a request to the gateway whose turn it is, or to the next ones
-// where it refuses the connection.
-func (u *User) over(req *http.Request) (*http.Response, error) {
-	gateways, err := u.known(req.Context())
-	if err != nil {
-		return nil, err
-	}
-	var res *http.Response
-	for range gateways {
-		turn := req.Clone(req.Context())
-		turn.URL.Host = gateways[u.next.Add(1)%uint64(len(gateways))].Addr
-		turn.Host = turn.URL.Host
-		if req.GetBody != nil {
-			if turn.Body, err = req.GetBody(); err != nil {
-				return nil, err
-			}
-		}
-		if res, err = u.client.Do(turn); !errors.Is(err, syscall.ECONNREFUSED) { //nolint:gosec // it asks whom the registry lists
-			break
-		}
-	}
-	return res, err
-}
-
-// A StatusError is an answer that is not 2xx.
-type StatusError struct {
-	Method, Path string
-	Status       int
-	Body         string
-}
-
-// Error holds the request, the status and the body.
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("%s %s: %d %s", e.Method, e.Path, e.Status, strings.TrimSpace(e.Body))
-}
-
-// A Load is what users ask for, at a steady rate whatever becomes of the
-// answers.
-type Load struct {
-	Requests []string      // as in "GET /v1/greetings/Ada", in turn
-	Rate     float64       // requests per second
-	Duration time.Duration // how long
-}
-
-// LoadOf is what the roles say that a user asks for.
-func LoadOf(roles []app.Role) []string {
-	var all []string
-	for _, r := range roles {
-		all = append(all, r.Load...)
+// Requests are calls of one request each.
+func Requests(texts ...string) []Call {
+	var all []Call
+	for _, t := range texts {
+		all = append(all, Request(t))
 	}
 	return all
 }
 
-// Run sends the load as one user, and returns when the last answer is there.
-// Each request is told to done, which may be called from many goroutines.
-func (l Load) Run(ctx context.Context, u *User, done func(request string, took time.Duration, err error)) {
-	l.Each(ctx, func(request string) {
-		method, path, _ := strings.Cut(request, " ")
-		begin := time.Now()
-		_, err := u.Do(ctx, method, path, "")
-		done(request, time.Since(begin), err)
+// Session is a call that does several in turn, and thinks in between. It ends
+// with the first that fails.
+func Session(name string, think time.Duration, calls ...Call) Call {
+	return Call{Name: name, Do: func(ctx context.Context, u *User) error {
+		pause := time.NewTimer(time.Hour)
+		defer pause.Stop()
+		for i, c := range calls {
+			if i > 0 && think > 0 {
+				pause.Reset(think)
+				select {
+				case <-pause.C:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			if err := c.Do(ctx, u); err != nil {
+				return fmt.Errorf("%s: %w", c.Name, err)
+			}
+		}
+		return nil
+	}}
+}
+
+// Of is what the roles say that a user asks for.
+func Of(roles []app.Role) []Call {
+	var all []Call
+	for _, r := range roles {
+		all = append(all, Requests(r.Load...)...)
+	}
+	return all
+}
+
+// A Load is what users do, and when.
+type Load struct {
+	Calls    []Call
+	Arrivals Arrivals      // when a call is due
+	Duration time.Duration // after which none is
+	Seed     uint64        // of the arrivals and the choice of calls
+}
+
+// Done is a call that has ended.
+type Done struct {
+	Call  string
+	ID    string        // that its requests carry
+	Began time.Duration // after the load began
+	Took  time.Duration
+	Err   error
+}
+
+// Run has a user do the load, and returns when the last call has ended. Each is
+// told to done, which may be called from many goroutines.
+func (l Load) Run(ctx context.Context, u *User, done func(Done)) {
+	begin := time.Now()
+	l.Each(ctx, func(i int, c Call) {
+		d := Done{Call: c.Name, ID: fmt.Sprintf("r%d", i), Began: time.Since(begin)}
+		d.Err = c.Do(With(ctx, d.ID), u)
+		d.Took = time.Since(begin) - d.Began
+		done(d)
 	})
 }
 
-// Each calls send for each request when it is due, on a goroutine of its own,
-// until ctx ends, and returns when the last call has.
-func (l Load) Each(ctx context.Context, send func(request string)) {
-	var asking sync.WaitGroup
-	defer asking.Wait()
+// Each calls do for each call when it is due, on a goroutine of its own, until
+// ctx ends, and returns when the last one has.
+func (l Load) Each(ctx context.Context, do func(i int, c Call)) {
+	var doing sync.WaitGroup
+	defer doing.Wait()
+	if len(l.Calls) == 0 || l.Arrivals == nil {
+		return
+	}
 	start := time.Now()
-	tick := time.NewTimer(0)
+	tick := time.NewTimer(time.Hour)
 	defer tick.Stop()
-	for i := 0; ; i++ {
-		due := time.Duration(float64(i) / l.Rate * float64(time.Second))
+	choice := rand.New(rand.NewPCG(l.Seed, 1)) //nolint:gosec // it must be repeatable
+	i := 0
+	for due := range l.Arrivals(rand.New(rand.NewPCG(l.Seed, 2))) { //nolint:gosec // the same
 		if due >= l.Duration {
 			return
 		}
-		tick.Reset(time.Until(start.Add(due)))
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		if wait := time.Until(start.Add(due)); wait > 0 {
+			tick.Reset(wait)
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if ctx.Err() != nil {
 			return
 		}
-		asking.Go(func() { send(l.Requests[i%len(l.Requests)]) })
+		n, c := i, l.choose(i, choice)
+		doing.Go(func() { do(n, c) })
+		i++
+	}
+}
+
+// choose takes the i-th call: in turn, or by weight.
+func (l Load) choose(i int, r *rand.Rand) Call {
+	sum := 0.0
+	for _, c := range l.Calls {
+		sum += c.Weight
+	}
+	if sum <= 0 {
+		return l.Calls[i%len(l.Calls)]
+	}
+	x := r.Float64() * sum
+	for _, c := range l.Calls {
+		if x -= c.Weight; x < 0 {
+			return c
+		}
+	}
+	return l.Calls[len(l.Calls)-1]
+}
+
+// requestID is the header that names a request.
+const requestID = "X-Request-Id"
+
+// idKey is where With keeps an id.
+type idKey struct{}
+
+// With names the requests that are sent with a context.
+func With(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, idKey{}, id)
+}
+
+// ID is the name that With gave the context; empty: none.
+func ID(ctx context.Context) string {
+	id, _ := ctx.Value(idKey{}).(string)
+	return id
+}
+
+// name names a request after its context.
+func name(req *http.Request) {
+	if id := ID(req.Context()); id != "" {
+		req.Header.Set(requestID, id)
 	}
 }

@@ -33,10 +33,10 @@ func run(ctx context.Context, l load.Load, u *load.User) ([]heard, time.Duration
 	var mu sync.Mutex
 	var all []heard
 	begin := time.Now()
-	l.Run(ctx, u, func(request string, took time.Duration, err error) {
+	l.Run(ctx, u, func(d load.Done) {
 		mu.Lock()
 		defer mu.Unlock()
-		all = append(all, heard{request, time.Since(begin) - took, took, err == nil})
+		all = append(all, heard{d.Call, d.Began, d.Took, d.Err == nil})
 	})
 	return all, time.Since(begin)
 }
@@ -48,7 +48,7 @@ func TestLoadKeepsItsRate(t *testing.T) {
 		u := simtest.User(t, ground)
 		_, err := u.Get(t.Context(), "/warm")
 		require.NoError(t, err)
-		all, took := run(t.Context(), load.Load{Requests: []string{"GET /a", "GET /b", "GET /c"}, Rate: 30, Duration: 10 * time.Second}, u)
+		all, took := run(t.Context(), load.Load{Calls: load.Requests("GET /a", "GET /b", "GET /c"), Arrivals: load.Steady(30), Duration: 10 * time.Second}, u)
 		require.Len(t, all, 300)
 		require.Less(t, took, 10*time.Second)
 		turns := make(map[string]int)
@@ -71,7 +71,7 @@ func TestLoadDoesNotWaitForSlowAnswers(t *testing.T) {
 		require.NoError(t, err)
 		f, ground := simtest.Fleet(t, app.Config{Work: work})
 		simtest.Start(t, f, "greeter-1", "gateway-1")
-		all, took := run(t.Context(), load.Load{Requests: []string{"GET /a"}, Rate: 10, Duration: time.Second}, simtest.User(t, ground))
+		all, took := run(t.Context(), load.Load{Calls: load.Requests("GET /a"), Arrivals: load.Steady(10), Duration: time.Second}, simtest.User(t, ground))
 		require.Len(t, all, 10)
 		for _, h := range all {
 			require.Less(t, h.begin, time.Second, "it was sent when it was due")
@@ -85,13 +85,16 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	simtest.Bubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, took := run(ctx, load.Load{Requests: []string{"GET /a"}, Rate: 10, Duration: time.Hour}, simtest.User(t, app.Memory()))
+		_, took := run(ctx, load.Load{Calls: load.Requests("GET /a"), Arrivals: load.Steady(10), Duration: time.Hour}, simtest.User(t, app.Memory()))
 		require.Equal(t, time.Second, took)
 	})
 }
 
-func TestLoadOfIsWhatRolesSay(t *testing.T) {
-	require.Equal(t, []string{"GET /a", "GET /b"}, load.LoadOf(simtest.System()))
+func TestLoadOfRolesIsWhatTheySay(t *testing.T) {
+	all := load.Of(simtest.System())
+	require.Len(t, all, 2)
+	require.Equal(t, "GET /a", all[0].Name)
+	require.Equal(t, "GET /b", all[1].Name)
 }
 
 func TestUserAsksTheGatewaysInTurn(t *testing.T) {
@@ -172,4 +175,41 @@ func (page) Register(grpc.ServiceRegistrar) {}
 
 func (page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %s %s %d", r.Method, r.URL.Path, r.Header.Get("Content-Type"), r.ContentLength)
+}
+
+func TestSessionsThinkBetweenCallsAndEndWithTheFirstThatFails(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
+		var did []string
+		step := func(name string, err error) load.Call {
+			return load.Call{Name: name, Do: func(ctx context.Context, _ *load.User) error {
+				did = append(did, name+" "+load.ID(ctx))
+				return err
+			}}
+		}
+		s := load.Session("shop", 3*time.Second, step("look", nil), step("buy", errors.New("sold out")), step("pay", nil))
+		begin := time.Now()
+		require.EqualError(t, s.Do(load.With(t.Context(), "r7"), nil), "buy: sold out")
+		require.Equal(t, []string{"look r7", "buy r7"}, did)
+		require.Equal(t, 3*time.Second, time.Since(begin))
+	})
+}
+
+func TestCallsAreChosenByWeight(t *testing.T) {
+	simtest.Bubble(t, func(t *testing.T) {
+		count := func(seed uint64) map[string]int {
+			var mu sync.Mutex
+			n := map[string]int{}
+			l := load.Load{Seed: seed, Arrivals: load.Steady(1000), Duration: 10 * time.Second, Calls: []load.Call{
+				{Name: "often", Weight: 9}, {Name: "seldom", Weight: 1}, {Name: "never"},
+			}}
+			l.Each(t.Context(), func(_ int, c load.Call) { mu.Lock(); defer mu.Unlock(); n[c.Name]++ })
+			return n
+		}
+		one := count(1)
+		require.InDelta(t, 9000, one["often"], 150)
+		require.InDelta(t, 1000, one["seldom"], 150)
+		require.Zero(t, one["never"])
+		require.Equal(t, one, count(1))
+		require.NotEqual(t, one, count(2))
+	})
 }
