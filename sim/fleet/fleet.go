@@ -27,18 +27,24 @@ type Ground interface {
 	// registry. What runs there is not told.
 	Crash(host string)
 
-	// Restore lets a new start happen on a host that crashed.
+	// Restore lets a new start happen on a host that crashed. It is called
+	// before the start.
 	Restore(host string)
 }
 
 // A Fleet is a set of hosts, one instance on each. Its methods may be called
 // from many goroutines, one at a time for each host.
 type Fleet struct {
+	// Each changes the settings of one node before it starts; nil: all have the
+	// same. It is set before the first start.
+	Each func(host string, cfg *app.Config)
+
 	ground Ground
 	node   app.Config // what all nodes share
 
 	mu    sync.Mutex
 	hosts map[string]*host
+	down  map[string]bool // hosts that crashed and have not been started since
 }
 
 // A host is where one node runs. It outlives the node.
@@ -58,7 +64,7 @@ func New(ground Ground, node app.Config) *Fleet {
 	if s := &node.Security; s.Identity == nil && !s.Insecure {
 		s.Identity = identity.NewMemory(identity.MemoryConfig{Now: node.Now}) // one for all: nodes with CAs of their own are strangers
 	}
-	return &Fleet{ground: ground, node: node, hosts: make(map[string]*host)}
+	return &Fleet{ground: ground, node: node, hosts: make(map[string]*host), down: make(map[string]bool)}
 }
 
 // Start starts the instance that a host is named after ("greeter-2"), and
@@ -108,24 +114,41 @@ func (f *Fleet) launch(name string) (*host, error) {
 	cfg := f.node
 	cfg.Fabric, cfg.Run, cfg.First = f.ground, map[string]int{role: 1}, number
 	cfg.Metrics = nil // one registry cannot hold two starts of one host
+	if f.Each != nil {
+		f.Each(name, &cfg)
+	}
 	node, err := app.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	ctx, stop := context.WithCancel(context.Background()) // its life is the host's, ended by Stop, Crash or Close
 	h := &host{node: node, stop: stop, ended: make(chan struct{})}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.hosts[name] != nil {
+	if err := f.enter(name, h); err != nil {
 		stop()
-		return nil, fmt.Errorf("start %s: it is up already", name)
+		return nil, err
 	}
-	f.hosts[name] = h
 	go func() {
 		defer close(h.ended)
 		h.err = node.Run(ctx)
 	}()
 	return h, nil
+}
+
+// enter puts a host on the list, and back on the ground where it crashed.
+func (f *Fleet) enter(name string, h *host) error {
+	f.mu.Lock()
+	if f.hosts[name] != nil {
+		f.mu.Unlock()
+		return fmt.Errorf("start %s: it is up already", name)
+	}
+	f.hosts[name] = h
+	down := f.down[name]
+	delete(f.down, name)
+	f.mu.Unlock()
+	if down {
+		f.ground.Restore(name)
+	}
+	return nil
 }
 
 // Stop stops an instance as SIGTERM does, and returns when it has ended.
@@ -139,18 +162,33 @@ func (f *Fleet) Stop(name string) error {
 	return h.err
 }
 
-// Crash ends an instance as a loss of power does, but that peers see their
-// connections reset: nobody is told, nothing is drained. Start brings it back.
-func (f *Fleet) Crash(name string) error {
+// Crash ends an instance as the death of its process does: peers see their
+// connections reset, nobody is told, nothing is drained. Start brings it back.
+func (f *Fleet) Crash(name string) error { return f.end(name, f.ground.Crash) }
+
+// PowerCut ends an instance as a loss of power does: peers see nothing at all,
+// until they send something after it has been started again. Where the ground
+// knows no such thing it is a crash.
+func (f *Fleet) PowerCut(name string) error {
+	if g, ok := f.ground.(interface{ PowerCut(host string) }); ok {
+		return f.end(name, g.PowerCut)
+	}
+	return f.Crash(name)
+}
+
+// end takes a host off the ground at once, and ends what runs there.
+func (f *Fleet) end(name string, off func(host string)) error {
 	h, err := f.take(name)
 	if err != nil {
 		return err
 	}
-	f.ground.Crash(name)
+	f.mu.Lock()
+	f.down[name] = true
+	f.mu.Unlock()
+	off(name)
 	h.node.Kill()
 	<-h.ended
 	h.stop()
-	f.ground.Restore(name)
 	return nil
 }
 
