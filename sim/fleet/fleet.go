@@ -100,6 +100,24 @@ func (f *Fleet) InFlight(name string) int {
 	return 0
 }
 
+// Started says whether an instance is up, so that its callers can find it.
+func (f *Fleet) Started(name string) bool {
+	f.mu.Lock()
+	h := f.hosts[name]
+	f.mu.Unlock()
+	if h == nil {
+		return false
+	}
+	select {
+	case <-h.ended:
+		return false
+	case <-h.node.Started():
+		return true
+	default:
+		return false
+	}
+}
+
 // Launch starts an instance without waiting for it.
 func (f *Fleet) Launch(name string) error {
 	_, err := f.launch(name)
