@@ -12,7 +12,9 @@ import (
 	"example.com/app/platform/command"
 	"example.com/app/services"
 	"example.com/app/services/issuer/account"
+	"example.com/app/sim"
 	"example.com/app/sim/desk"
+	"example.com/app/sim/scenarios"
 )
 
 func main() {
@@ -28,7 +30,7 @@ func main() {
 		command.Passwd(account.SetPassword),
 		command.Certs(),
 		command.Version(version),
-		desk.Command(services.All, version),
+		desk.Command(desk.System{Roles: services.All, Scenarios: append([]sim.Scenario{scenarios.Storm()}, services.Scenarios()...), Version: version}),
 	)
 	os.Exit(command.Report(os.Stderr, root.Execute()))
 }

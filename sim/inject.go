@@ -150,7 +150,7 @@ func (w *World) down(f fault.Fault, state string, end func(host string) error) (
 				w.violate("instances can be started", "", err.Error())
 				continue
 			}
-			w.state(h, "starts")
+			w.state(h, "back")
 		}
 	}
 }
@@ -158,6 +158,11 @@ func (w *World) down(f fault.Fault, state string, end func(host string) error) (
 // state notes what became of a host.
 func (w *World) state(host, what string) {
 	w.Trace.Add(trace.Event{Kind: trace.State, Host: host, Name: what})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.began.IsZero() {
+		w.notes[host] = append(w.notes[host], fmt.Sprintf("%s at %.1fs", what, w.time().Seconds()))
+	}
 }
 
 const registryHost = ground.Registry

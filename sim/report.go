@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strings"
 	"time"
 
 	"example.com/app/sim/fault"
@@ -22,6 +23,7 @@ type Report struct {
 	Faults     []fault.Fault `json:"faults"`
 	Violations []Violation   `json:"violations,omitempty"`
 	Virtual    time.Duration `json:"virtual"` // time that passed in the fleet
+	Up         time.Duration `json:"up"`      // how long the fleet took to start
 	Rows       []Row         `json:"rows"`
 }
 
@@ -33,6 +35,7 @@ type Row struct {
 	P50     time.Duration `json:"p50"`
 	P99     time.Duration `json:"p99"`
 	Longest time.Duration `json:"longest"`
+	Note    string        `json:"note,omitempty"` // what became of it
 }
 
 // Broken says whether an invariant did not hold.
@@ -44,18 +47,18 @@ func (w *World) report(faults []fault.Fault) *Report {
 	r := &Report{
 		Scenario: w.Scenario.Name, Seed: w.Seed, Runtime: w.options.Runtime, Exact: twin.Exact,
 		Hash: w.Trace.Hash(), Events: w.Trace.Len(), Requests: w.Users.Calls(), Failed: w.Users.Failed(),
-		Faults: faults, Violations: w.violations,
+		Faults: faults, Violations: w.violations, Up: w.up,
 	}
 	if w.lost != nil {
 		r.FirstLost = w.lost.Error()
 	}
 	for _, h := range w.hosts {
-		r.Rows = append(r.Rows, row(h, w.tallies[h]))
+		r.Rows = append(r.Rows, row(h, w.tallies[h], strings.Join(w.notes[h], ", ")))
 	}
-	r.Rows = append(r.Rows, row(userHost, &w.Users))
+	r.Rows = append(r.Rows, row(userHost, &w.Users, ""))
 	return r
 }
 
-func row(host string, t *load.Tally) Row {
-	return Row{host, t.Calls(), t.Failed(), t.Quantile(0.5), t.Quantile(0.99), t.Longest()}
+func row(host string, t *load.Tally, note string) Row {
+	return Row{host, t.Calls(), t.Failed(), t.Quantile(0.5), t.Quantile(0.99), t.Longest(), note}
 }

@@ -18,16 +18,17 @@ import (
 
 // Options say how a scenario is run. The zero value runs it with seed 0.
 type Options struct {
-	Seed     uint64        // of load, network, faults and roles
-	Runtime  uint64        // of goroutines, maps and keys, which the twin alone heeds; 0: as Seed
-	Faults   []fault.Fault // in place of the scenario's; nil: those
-	Roles    []app.Role    // of the program
-	Version  string        // of the program
-	Lines    io.Writer     // gets the trace as it grows; nil: nobody does
-	Keep     int           // events of the trace that are kept; 0 means 1,000,000
-	Started  func(*World)  // called when the fleet is up and the load begins; it must not block; nil: nothing
-	Live     bool          // the clock is real: what depends on virtual time is not checked
-	Insecure bool          // no certificates, no tokens, no rules
+	Seed    uint64         // of load, network, faults and roles
+	Runtime uint64         // of goroutines, maps and keys, which the twin alone heeds; 0: as Seed
+	Faults  []fault.Fault  // in place of the scenario's; nil: those
+	Fleet   map[string]int // instances by role, in place of the scenario's; nil: those
+	Roles   []app.Role     // of the program
+	Version string         // of the program
+	Lines   io.Writer      // gets the trace as it grows; nil: nobody does
+	Keep    int            // events of the trace that are kept; 0 means 1,000,000
+	Started func(*World)   // called when the fleet is up and the load begins; it must not block; nil: nothing
+	Knob    *load.Knob     // turns the load while it runs, in place of the arrivals of the scenario; nil: those
+	Live    bool           // the clock is real: what depends on virtual time is not checked
 }
 
 // Run runs a scenario once and says what happened. An error means that it could
@@ -35,9 +36,18 @@ type Options struct {
 // or with the first violation. Unless it is live it must be within a bubble of
 // testing/synctest: see Virtual.
 func (s Scenario) Run(ctx context.Context, o Options) (*Report, error) {
-	s, err := s.withDefaults(o.Roles)
+	if s.Begin != nil {
+		s.Begin(&s)
+	}
+	if o.Fleet != nil {
+		s.Fleet = o.Fleet
+	}
+	s, err := s.WithDefaults(o.Roles)
 	if err != nil {
 		return nil, err
+	}
+	if o.Knob != nil {
+		s.Arrivals = o.Knob.Arrivals()
 	}
 	begin := time.Now()
 	w, err := newWorld(s, o)
@@ -46,7 +56,7 @@ func (s Scenario) Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	faults := o.Faults
 	if faults == nil {
-		faults = s.draw(o.Seed)
+		faults = s.Draw(o.Seed)
 	}
 	err = w.play(ctx, faults)
 	report := w.report(faults)
@@ -56,6 +66,7 @@ func (s Scenario) Run(ctx context.Context, o Options) (*Report, error) {
 
 // play is the run from the first start to the last stop.
 func (w *World) play(ctx context.Context, faults []fault.Fault) error {
+	begin := time.Now()
 	side, cancel := context.WithCancel(context.Background())
 	var sides sync.WaitGroup
 	defer func() {
@@ -70,6 +81,7 @@ func (w *World) play(ctx context.Context, faults []fault.Fault) error {
 	if err := w.start(ctx); err != nil {
 		return errors.Join(err, w.Fleet.Close())
 	}
+	w.up = time.Since(begin)
 	reg, net := w.Ground.Host(userHost)
 	w.user = load.NewUser(net, w.Scenario.Patience)
 	w.logIn()

@@ -36,6 +36,10 @@ type Scenario struct {
 	Heal     time.Duration // how long it goes on after all is healed; 0 means 20 s
 	Recovery time.Duration // how much of that requests may still fail; 0 means 10 s
 
+	// Begin is called before each run, on a copy, for calls and checks that keep
+	// something from one to the next. Nil: there are none.
+	Begin func(*Scenario)
+
 	// Check says what must hold, beside what always must (see World). It is
 	// called once, before the first host starts. Nil: nothing more.
 	Check func(*World)
@@ -123,8 +127,8 @@ func Together(schedules ...Faults) Faults {
 	}
 }
 
-// withDefaults fills in what is not said, for a program with these roles.
-func (s Scenario) withDefaults(roles []app.Role) (Scenario, error) {
+// WithDefaults fills in what is not said, for a program with these roles.
+func (s Scenario) WithDefaults(roles []app.Role) (Scenario, error) {
 	if s.Roles == nil {
 		s.Roles = roles
 	}
@@ -172,8 +176,8 @@ func (s Scenario) Hosts() []string {
 	return all
 }
 
-// draw is the schedule that a seed gives.
-func (s Scenario) draw(seed uint64) []fault.Fault {
+// Draw is the schedule that a seed gives. The scenario must have its defaults.
+func (s Scenario) Draw(seed uint64) []fault.Fault {
 	if s.Faults == nil {
 		return nil
 	}

@@ -51,15 +51,18 @@ type World struct {
 	began      time.Time // of the load; zero: not yet
 	healed     time.Time // zero: not yet
 	violations []Violation
-	lost       error         // the first request that failed
-	stop       func()        // ends the load
-	active     []fault.Fault // that have not been healed
+	lost       error               // the first request that failed
+	up         time.Duration       // how long the start took
+	notes      map[string][]string // by host: what became of it
+	policy     string              // set while it runs; empty: not
+	stop       func()              // ends the load
+	active     []fault.Fault       // that have not been healed
 }
 
 // newWorld makes everything, and starts nothing.
 func newWorld(s Scenario, o Options) (*World, error) {
 	w := &World{
-		Scenario: s, Seed: o.Seed, options: o, hosts: s.Hosts(), tallies: map[string]*load.Tally{},
+		Scenario: s, Seed: o.Seed, options: o, hosts: s.Hosts(), tallies: map[string]*load.Tally{}, notes: map[string][]string{},
 		Trace: trace.New(trace.Config{Begin: time.Now(), Lines: o.Lines, Limit: o.Keep}), stop: func() {},
 	}
 	for _, h := range w.hosts {
@@ -81,9 +84,7 @@ func newWorld(s Scenario, o Options) (*World, error) {
 		ID: "user", Secret: telemetry.Secret(rand.Text()), Scopes: rule.Scopes(protoregistry.GlobalFiles),
 	})
 	w.Fleet = fleet.New(w.Ground, cfg)
-	w.Fleet.Each = func(host string, cfg *app.Config) {
-		cfg.Zone, cfg.Now = w.zone(host), w.clocks.of(host)
-	}
+	w.Fleet.Each = w.each
 	if s.Check != nil {
 		s.Check(w)
 	}

@@ -51,11 +51,20 @@ func (e *SignalError) Error() string {
 	return fmt.Sprintf("%v again: stopped at once, calls in flight were cut", e.Signal)
 }
 
+// An EndedError ends the program as another has ended, which has said why.
+type EndedError struct{ Code int }
+
+// Error is the code.
+func (e *EndedError) Error() string { return fmt.Sprintf("exit code %d", e.Code) }
+
 // Report writes an error for a person to read, and returns the exit code that
 // goes with it.
 func Report(w io.Writer, err error) (code int) {
 	if err == nil {
 		return ExitClean
+	}
+	if ended := (*EndedError)(nil); errors.As(err, &ended) {
+		return ended.Code
 	}
 	text := strings.ReplaceAll(err.Error(), "\n", "\napp: ") // several errors, a line each
 	_, _ = fmt.Fprintf(w, "app: %s\n", text)                 // nowhere to say that this failed

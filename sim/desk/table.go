@@ -3,37 +3,32 @@ package desk
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"example.com/app/sim/fleet"
-	"example.com/app/sim/load"
+	"example.com/app/sim"
 )
 
 // table tells what happened.
-func (s *simulation) table(w io.Writer) {
-	rows := [][]string{{"role", "instance", "calls", "errors", "p50", "p99", "longest", "note"}}
-	for i := len(s.hosts) - 1; i >= 0; i-- {
-		for _, host := range s.hosts[i] {
-			role, _, _ := fleet.Parse(host)
-			note := ""
-			if host == s.crash {
-				note = s.note
-			}
-			rows = append(rows, cells(role, host, s.tallies[host], note))
-		}
+func (t *task) table(w io.Writer, r *sim.Report) {
+	rows := [][]string{{"instance", "calls", "errors", "p50", "p99", "longest", "note"}}
+	for _, row := range slices.Backward(r.Rows[:len(r.Rows)-1]) {
+		rows = append(rows, cells(row))
 	}
-	rows = append(rows, cells("users", "", &s.users, ""))
+	users := r.Rows[len(r.Rows)-1]
+	users.Host = "users"
+	rows = append(rows, cells(users))
 	// That stdout is closed is no error of the run.
 	_, _ = fmt.Fprintf(w, "%s\n%d instances up in %v; %d calls, %d lost\n",
-		align(rows, "llrrrrrl"), len(s.tallies), round(s.up), s.users.Calls(), s.users.Failed())
+		align(rows, "lrrrrrl"), len(r.Rows)-1, round(r.Up), r.Requests, r.Failed)
 }
 
-func cells(role, host string, t *load.Tally, note string) []string {
+func cells(r sim.Row) []string {
 	return []string{
-		role, host, fmt.Sprint(t.Calls()), fmt.Sprint(t.Failed()),
-		round(t.Quantile(0.5)).String(), round(t.Quantile(0.99)).String(), round(t.Longest()).String(), note,
+		r.Host, fmt.Sprint(r.Calls), fmt.Sprint(r.Failed),
+		round(r.P50).String(), round(r.P99).String(), round(r.Longest).String(), r.Note,
 	}
 }
 

@@ -11,11 +11,12 @@ import (
 // A Schedule is a run that is worth repeating: a file in JSON. Unlike a seed it
 // outlives changes of the program.
 type Schedule struct {
-	Scenario string  `json:"scenario"`
-	Seed     uint64  `json:"seed"`              // of load, network and roles
-	Runtime  uint64  `json:"runtime,omitempty"` // of goroutines, maps and keys; 0: the same as Seed
-	Why      string  `json:"why,omitempty"`     // what it broke when it was kept
-	Faults   []Fault `json:"faults"`
+	Scenario string         `json:"scenario"`
+	Seed     uint64         `json:"seed"`              // of load, network and roles
+	Runtime  uint64         `json:"runtime,omitempty"` // of goroutines, maps and keys; 0: the same as Seed
+	Why      string         `json:"why,omitempty"`     // what it broke when it was kept
+	Fleet    map[string]int `json:"fleet,omitempty"`   // instances by role; none: as the scenario says
+	Faults   []Fault        `json:"faults"`
 }
 
 // maxSchedule limits the size of a schedule, in bytes.

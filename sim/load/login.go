@@ -71,6 +71,15 @@ func (l *login) get(ctx context.Context, over *http.Client) (string, error) {
 	}
 }
 
+// drop forgets a token that was refused: its issuer may have new keys.
+func (l *login) drop(token string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.token != nil && l.token.AccessToken == token {
+		l.token = nil
+	}
+}
+
 func (l *login) fetch(ctx context.Context, over *http.Client) (string, error) {
 	token, err := l.config.Token(context.WithValue(ctx, oauth2.HTTPClient, over))
 	l.mu.Lock()

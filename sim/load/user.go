@@ -80,13 +80,38 @@ func (u *User) Do(ctx context.Context, method, path, body string) (string, error
 }
 
 // Send sends a request to the gateway whose turn it is, or to the next ones
-// where it refuses the connection, so that nothing was sent. An answer that is
-// not 2xx is a StatusError. The caller closes the body of any other.
+// where it refuses the connection, so that nothing was sent. Where the token is
+// refused it gets another and asks once more. An answer that is not 2xx is a
+// StatusError. The caller closes the body of any other.
 func (u *User) Send(ctx context.Context, method, path, body string, header http.Header) (*http.Response, error) {
-	token, err := u.Token(ctx)
-	if err != nil {
-		return nil, err
+	for again := false; ; again = true {
+		token, err := u.Token(ctx)
+		if err != nil {
+			return nil, err
+		}
+		req, err := request(ctx, method, path, body, token)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(req.Header, header)
+		res, err := u.over(req)
+		if err != nil {
+			return nil, err
+		}
+		if res.StatusCode/100 == 2 {
+			return res, nil
+		}
+		text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusUnauthorized && token != "" && !again {
+			u.login.drop(token)
+			continue
+		}
+		return nil, errors.Join(&StatusError{Method: method, Path: path, Status: res.StatusCode, Body: string(text)}, err)
 	}
+}
+
+func request(ctx context.Context, method, path, body, token string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://gateway"+path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -98,17 +123,7 @@ func (u *User) Send(ctx context.Context, method, path, body string, header http.
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	name(req)
-	maps.Copy(req.Header, header)
-	res, err := u.over(req)
-	if err != nil {
-		return nil, err
-	}
-	if res.StatusCode/100 != 2 {
-		defer res.Body.Close()
-		text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-		return nil, errors.Join(&StatusError{Method: method, Path: path, Status: res.StatusCode, Body: string(text)}, err)
-	}
-	return res, nil
+	return req, nil
 }
 
 // known are the gateways, as soon as there have been any.

@@ -56,6 +56,29 @@ func Build(ctx context.Context, cfg Config) (string, error) {
 	return b.program(), nil
 }
 
+// Toolchain writes an overlay to dir, and returns the go command, its flags and
+// the environment that compile with it. Its errors are *NoTwinError.
+func Toolchain(ctx context.Context, cfg Config, dir string) (gocmd string, flags, env []string, err error) {
+	b, err := find(ctx, cfg)
+	if err != nil {
+		return "", nil, nil, &NoTwinError{err}
+	}
+	if gocmd, flags, env, err = b.compiler(dir); err != nil {
+		return "", nil, nil, &NoTwinError{err}
+	}
+	return gocmd, flags, env, nil
+}
+
+// compiler is how to compile with an overlay, which it writes to dir.
+func (b *build) compiler(dir string) (gocmd string, flags, env []string, err error) {
+	goroot, env, err := b.goroot(dir)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	overlay, err := Overlay(goroot, b.env.GOVERSION, filepath.Join(dir, "overlay"))
+	return filepath.Join(goroot, "bin", "go"), []string{"-trimpath", "-buildvcs=false", "-tags=simexact", "-overlay=" + overlay}, env, err
+}
+
 // A build is one twin: its toolchain, its source and its place.
 type build struct {
 	Config
@@ -142,11 +165,7 @@ func (b *build) build(ctx context.Context) error {
 		return fmt.Errorf("make a place to build: %w", err)
 	}
 	defer os.RemoveAll(work)
-	goroot, env, err := b.goroot(work)
-	if err != nil {
-		return err
-	}
-	overlay, err := Overlay(goroot, b.env.GOVERSION, filepath.Join(work, "overlay"))
+	gocmd, flags, env, err := b.compiler(work)
 	if err != nil {
 		return err
 	}
@@ -155,8 +174,7 @@ func (b *build) build(ctx context.Context) error {
 	}
 	begin := time.Now()
 	program := filepath.Join(work, "twin", "app")
-	if _, err := run(ctx, b.root(), env, filepath.Join(goroot, "bin", "go"), "build", "-trimpath", "-buildvcs=false",
-		"-tags=simexact", "-overlay="+overlay, "-o="+program, b.Main); err != nil {
+	if _, err := run(ctx, b.root(), env, gocmd, append(append([]string{"build"}, flags...), "-o="+program, b.Main)...); err != nil {
 		return err
 	}
 	if b.Say != nil {
