@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -102,6 +103,9 @@ func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
 			}
 			in.env.Log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method),
 				slog.String("path", r.URL.Path), slog.Int("status", answer.code), slog.Duration("took", took))
+			if p := recover(); p != nil {
+				abort(r, in.env.Log, p)
+			}
 		}()
 		place, err := limiter.Acquire(r.Context(), resilience.Ask{Client: caller(r)})
 		if err == nil {
@@ -117,6 +121,16 @@ func (s *httpServer) around(in *instance, handler http.Handler) http.Handler {
 		}
 		answer.wrote(http.StatusOK) // what net/http sends for a handler that says nothing
 	})
+}
+
+// abort tells of a handler that panicked, and drops the connection: nobody knows
+// what has been written. ErrAbortHandler is how a handler asks for that.
+func abort(r *http.Request, log *slog.Logger, panicked any) {
+	if panicked != http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+		log.LogAttrs(r.Context(), slog.LevelError, "a handler panicked", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+			slog.Any("panic", panicked), slog.String("stack", string(debug.Stack())))
+	}
+	panic(http.ErrAbortHandler)
 }
 
 // admit asks the guard whether the workload that sent a request may.

@@ -52,8 +52,8 @@ func TestHTTPRequestsAreCountedByStatusClass(t *testing.T) {
 		for class, want := range map[string]int{"2xx": 4, "3xx": 1, "4xx": 2, "5xx": 2} {
 			require.Equal(t, want, samples(t, cfg.Metrics, "http_server_request_duration_seconds", class), class)
 		}
-		require.Contains(t, seen.lines, "www-1 GET OK")
-		require.Contains(t, seen.lines, "www-1 GET Unavailable")
+		require.Contains(t, seen.lines, "www-1 GET /text OK")
+		require.Contains(t, seen.lines, "www-1 GET /broken Unavailable")
 	})
 }
 

@@ -5,59 +5,95 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
 
-// show tells how it goes while it goes: a line that changes on a terminal, a
-// line a second elsewhere.
+// show tells how it goes while it goes: a table that changes, or a line a
+// second.
 func (t *task) show(ctx context.Context, w io.Writer) {
-	every, end := time.Second, "\n"
-	if terminal(w) {
-		every, end = 100*time.Millisecond, "\r"
-		defer fmt.Fprint(w, "\r\033[K")
+	table := t.tui == "on" || t.tui == "auto" && terminal(w)
+	every := time.Second
+	if table {
+		every = 250 * time.Millisecond
 	}
-	start, tick := time.Now(), time.NewTicker(every)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	said := ""
-	whole := t.scenario.Duration + t.scenario.Heal
+	drawn, before := 0, t.calls()
 	for {
 		select {
 		case <-ctx.Done():
+			erase(w, drawn)
 			return
 		case <-tick.C:
 		}
-		event := t.event()
-		if event != "" && event != said && end == "\r" {
-			_, _ = fmt.Fprintf(w, "\033[K%5.1fs  %s\n", time.Since(start).Seconds(), event)
+		if !table {
+			_, _ = fmt.Fprintln(w, t.now()) // progress is for show: nothing depends on it
+			continue
 		}
-		said = event
-		line := fmt.Sprintf("%5.1fs of %v  %d calls, %d lost, p99 %v", time.Since(start).Seconds(), whole,
-			t.world.Users.Calls(), t.world.Users.Failed(), round(t.world.Users.Quantile(0.99)))
-		if end == "\r" {
-			line = "\033[K" + line + "  " + bar(time.Since(start), whole)
-		} else if event != "" {
-			line += "  " + event
-		}
-		_, _ = fmt.Fprint(w, line+end) // progress is for show: nothing depends on it
+		after := t.calls()
+		text := t.frame(before, after, every)
+		erase(w, drawn)
+		_, _ = fmt.Fprint(w, text)
+		drawn, before = strings.Count(text, "\n"), after
 	}
 }
 
-// event is what is going wrong, or what did last.
-func (t *task) event() string {
-	active := t.world.Active()
-	if len(active) == 0 {
-		return ""
+// erase takes back so many lines.
+func erase(w io.Writer, lines int) {
+	if lines > 0 {
+		_, _ = fmt.Fprintf(w, "\033[%dA\033[J", lines)
 	}
-	f := active[len(active)-1]
-	f.At, f.For = 0, 0
-	_, text, _ := strings.Cut(f.String(), " ")
+}
+
+// whole is how long the run takes.
+func (t *task) whole() time.Duration { return t.scenario.Duration + t.scenario.Heal }
+
+// now is the run in a line.
+func (t *task) now() string {
+	text := fmt.Sprintf("%5.1fs of %v  %d calls, %d lost, p99 %v", t.world.Time().Seconds(), t.whole(),
+		t.world.Users.Calls(), t.world.Users.Failed(), round(t.world.Users.Quantile(0.99)))
+	for _, f := range t.world.Active() {
+		f.At, f.For = 0, 0
+		text += "  " + strings.TrimPrefix(f.String(), "0s ")
+	}
 	return text
+}
+
+// calls is how many calls each host has answered, by host.
+func (t *task) calls() map[string]int {
+	all := map[string]int{}
+	for _, h := range t.world.Hosts() {
+		all[h] = t.world.Tally(h).Calls()
+	}
+	return all
+}
+
+// frame is one picture of the table.
+func (t *task) frame(before, after map[string]int, within time.Duration) string {
+	rows := [][]string{{"instance", "state", "calls/s", "in flight", "errors", "p99"}}
+	up := t.world.Fleet.Up()
+	for _, h := range slices.Backward(t.world.Hosts()) {
+		state := "down"
+		switch {
+		case t.world.Fleet.Started(h):
+			state = "up"
+		case slices.Contains(up, h):
+			state = "starts"
+		}
+		tally := t.world.Tally(h)
+		rows = append(rows, []string{
+			h, state, fmt.Sprintf("%.0f", float64(after[h]-before[h])/within.Seconds()), fmt.Sprint(t.world.Fleet.InFlight(h)),
+			fmt.Sprint(tally.Failed()), round(tally.Quantile(0.99)).String(),
+		})
+	}
+	return align(rows, "llrrrr") + t.now() + "  " + bar(t.world.Time(), t.whole()) + "\n"
 }
 
 func bar(done, whole time.Duration) string {
 	const width = 30
-	n := min(width, int(width*done/whole))
+	n := min(width, int(width*done/max(1, whole)))
 	return "[" + strings.Repeat("=", n) + strings.Repeat(" ", width-n) + "]"
 }
 

@@ -59,3 +59,21 @@ func TestRecordedArrivalsAreThoseOfTheRecording(t *testing.T) {
 	times := []time.Duration{0, 5, 5, 1000}
 	require.Equal(t, times, until(time.Hour, load.Recorded(times), 1))
 }
+
+func TestAKnobTurnsTheRate(t *testing.T) {
+	k := load.NewKnob(100)
+	var all []time.Duration
+	for t := range k.Arrivals()(nil) {
+		if t >= 10*time.Second {
+			k.Turn(10)
+		}
+		if t >= 20*time.Second {
+			break
+		}
+		all = append(all, t)
+	}
+	require.True(t, slices.IsSorted(all))
+	require.Equal(t, 1000, between(all, 0, 10*time.Second))
+	require.InDelta(t, 100, between(all, 10*time.Second, 20*time.Second), 1)
+	require.InDelta(t, 10, k.Rate(), 0)
+}

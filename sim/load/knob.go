@@ -30,7 +30,15 @@ func (k *Knob) Rate() float64 { return math.Float64frombits(k.bits.Load()) }
 func (k *Knob) Arrivals() Arrivals {
 	return func(*rand.Rand) iter.Seq[time.Duration] {
 		return func(yield func(time.Duration) bool) {
-			for due := 0.0; yield(time.Duration(due * float64(time.Second))); due += 1 / k.Rate() {
+			from, rate := 0.0, k.Rate()
+			for n := 0; ; n++ {
+				due := from + float64(n)/rate
+				if !yield(time.Duration(due * float64(time.Second))) {
+					return
+				}
+				if now := k.Rate(); now != rate {
+					from, rate, n = due+1/rate-1/now, now, 0
+				}
 			}
 		}
 	}
