@@ -103,7 +103,8 @@ func (p Program) Run(ctx context.Context, job Job) (Result, error) {
 			r.Died = fmt.Sprintf("it hung, and was asked for its stacks after %v:\n%s", limit, r.Died)
 		}
 	}
-	if code := cmd.ProcessState.ExitCode(); r.Report == nil && code == usage {
+	code := cmd.ProcessState.ExitCode()
+	if r.Report == nil && code == usage && !strings.Contains(r.Died, "goroutine ") { // a panic ends with the same code
 		return r, fmt.Errorf("run seed %d: %s", job.Seed, r.Died)
 	}
 	return r, nil

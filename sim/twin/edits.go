@@ -14,7 +14,7 @@ type Edit struct {
 func Edits() []Edit {
 	return []Edit{
 		{
-			"runtime/proc.go", `const haveSysmon = GOARCH != "wasm"`, `const haveSysmon = false`,
+			"runtime/proc.go", "const haveSysmon = GOARCH != \"wasm\"\n", "const haveSysmon = false\n",
 			"the system monitor preempts goroutines by the wall clock",
 		}, {
 			"runtime/rand.go", "\tglobalRand.state.Init(*seed)\n", "\t*seed = [32]byte{1, 2, 3}\n\tglobalRand.state.Init(*seed)\n",
