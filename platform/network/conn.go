@@ -17,6 +17,7 @@ type memoryConn struct {
 
 	mu       sync.Mutex
 	closed   bool
+	abrupt   bool     // Close resets the peer
 	releases []func() // to be called when this end is closed
 }
 
@@ -87,8 +88,24 @@ func (c *memoryConn) Write(b []byte) (int, error) {
 	return n, c.error("write", err)
 }
 
+// SetLinger makes Close reset the peer, where sec is 0, and lose what the peer
+// has not read. It is there because *net.TCPConn has it.
+func (c *memoryConn) SetLinger(sec int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.abrupt = sec == 0
+	return nil
+}
+
 // Close lets the peer read what was written, then the end of the stream.
 func (c *memoryConn) Close() error {
+	c.mu.Lock()
+	abrupt, closed := c.abrupt, c.closed
+	c.mu.Unlock()
+	if abrupt && !closed {
+		c.cut()
+		return nil
+	}
 	if !c.release() {
 		return c.error("close", net.ErrClosed)
 	}
