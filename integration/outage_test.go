@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,9 +17,11 @@ import (
 	"github.com/hashicorp/consul/api"
 	"github.com/stretchr/testify/require"
 
+	"example.com/app/platform/app"
 	"example.com/app/platform/network"
 	"example.com/app/platform/registry/consul"
 	"example.com/app/platform/registry/consul/consultest"
+	"example.com/app/platform/telemetry"
 	"example.com/app/sim/load"
 )
 
@@ -50,7 +53,7 @@ func newCluster(t *testing.T) *cluster {
 			"agent", fmt.Sprintf("-node=consul-%d", i), "-data-dir=" + dir, "-bind=127.0.0.1", "-client=127.0.0.1", "-dns-port=-1", "-log-level=warn",
 			fmt.Sprintf("-serf-lan-port=%d", p[0]), fmt.Sprintf("-serf-wan-port=%d", p[1]), fmt.Sprintf("-server-port=%d", p[2]),
 			fmt.Sprintf("-http-port=%d", p[3]), fmt.Sprintf("-grpc-port=%d", p[4]), fmt.Sprintf("-grpc-tls-port=%d", p[5]),
-			"-hcl=performance { raft_multiplier = 1 }", "-hcl=disable_update_check = true",
+			"-hcl=performance { raft_multiplier = 1 }", "-hcl=disable_update_check = true", "-hcl=connect { enabled = true }",
 			"-hcl=leave_on_terminate = false", "-hcl=skip_leave_on_interrupt = true",
 			"-retry-interval=1s",
 		}, join...)
@@ -181,9 +184,10 @@ func TestNoCallIsLostWhateverHappensToConsulOrToAnInstance(t *testing.T) {
 	c := newCluster(t)
 	f := &processes{
 		t: t, bin: filepath.Join(program(t), "app"), up: map[string]*process{}, args: map[string][]string{},
-		env: []string{"CONSUL_HTTP_ADDR=" + c.web[len(c.servers)], "APP_INSECURE=true"}, // this story is about Consul
 	}
-	everybody := []string{"phrasebook-1", "phrasebook-2", "greeter-1", "greeter-2", "greeter-3", "gateway-1", "gateway-2"}
+	secrets := t.TempDir()
+	f.env = []string{"CONSUL_HTTP_ADDR=" + c.web[len(c.servers)], "APP_PUBLIC_URL=http://localhost:8080", "APP_ISSUER_DIR=" + secrets}
+	everybody := []string{"issuer-1", "phrasebook-1", "phrasebook-2", "greeter-1", "greeter-2", "greeter-3", "gateway-1", "gateway-2"}
 	for _, name := range everybody {
 		f.start(name)
 	}
@@ -193,6 +197,9 @@ func TestNoCallIsLostWhateverHappensToConsulOrToAnInstance(t *testing.T) {
 	reg, err := consul.New(consul.Config{API: &api.Config{Address: c.web[len(c.servers)], Scheme: "http"}})
 	require.NoError(t, err)
 	user := load.NewUser(new(network.TCP), 10*time.Second)
+	secret, err := os.ReadFile(filepath.Join(secrets, "demo.secret"))
+	require.NoError(t, err)
+	user.LogIn(app.Client{ID: "demo", Secret: telemetry.Secret(strings.TrimSpace(string(secret)))})
 	ctx, stop := context.WithCancel(t.Context())
 	var side sync.WaitGroup
 	t.Cleanup(side.Wait)
@@ -216,6 +223,10 @@ func TestNoCallIsLostWhateverHappensToConsulOrToAnInstance(t *testing.T) {
 		c.eventually(30*time.Second, "300 more calls", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.calls > from+300 })
 	}
 	settle()
+	_, err = user.Send(ctx, http.MethodGet, "/v1/greetings/Ada", "", http.Header{"Authorization": {"Bearer x.y.z"}})
+	var refused *load.StatusError
+	require.ErrorAs(t, err, &refused, "all of this is with certificates, tokens and rules")
+	require.Equal(t, http.StatusUnauthorized, refused.Status)
 
 	happens := func(what string, allowed int, f func() string) {
 		t.Run(what, func(t *testing.T) {
@@ -258,6 +269,13 @@ func TestNoCallIsLostWhateverHappensToConsulOrToAnInstance(t *testing.T) {
 		}
 		return ""
 	})
+	happens("kill -9 the issuer", 0, func() string {
+		f.up["issuer-1"].kill()
+		settle()
+		f.start("issuer-1")
+		f.await("issuer-1")
+		return ""
+	})
 	happens("the leader of Consul stops", 0, func() string {
 		old := c.leader()
 		c.servers[old].kill()
@@ -279,9 +297,7 @@ func TestNoCallIsLostWhateverHappensToConsulOrToAnInstance(t *testing.T) {
 		back := time.Now()
 		c.eventually(time.Minute, "Consul is back", c.ready)
 		led := time.Since(back)
-		c.eventually(time.Minute, "every instance is listed", func() bool {
-			return c.listed("greeter") == 3 && c.listed("gateway") == 2 && c.listed("phrasebook") == 2
-		})
+		c.eventually(time.Minute, "every instance is listed", c.whole)
 		return fmt.Sprintf(", Consul answered after %v, all listed after %v", led.Round(100*time.Millisecond), time.Since(back).Round(100*time.Millisecond))
 	})
 	happens("the agent loses its state", 0, func() string {
@@ -291,9 +307,7 @@ func TestNoCallIsLostWhateverHappensToConsulOrToAnInstance(t *testing.T) {
 		c.agent.start()
 		back := time.Now()
 		c.eventually(time.Minute, "Consul is back", c.ready)
-		c.eventually(time.Minute, "every instance is listed", func() bool {
-			return c.listed("greeter") == 3 && c.listed("gateway") == 2 && c.listed("phrasebook") == 2
-		})
+		c.eventually(time.Minute, "every instance is listed", c.whole)
 		return fmt.Sprintf(", all listed after %v", time.Since(back).Round(100*time.Millisecond))
 	})
 	happens("a greeter hangs (SIGSTOP)", 20, func() string {
@@ -317,6 +331,11 @@ func (c *cluster) id(role, zone string) string {
 		}
 	}
 	return id
+}
+
+// whole says whether every instance is listed.
+func (c *cluster) whole() bool {
+	return c.listed("issuer") == 1 && c.listed("phrasebook") == 2 && c.listed("greeter") == 3 && c.listed("gateway") == 2
 }
 
 // listed counts the passing instances of a role.

@@ -18,6 +18,8 @@ import (
 // A shop is an HTTP service behind the gateway that keeps a journal of what
 // reached it.
 type shop struct {
+	close func() // refuses connections from then on, and is listed still
+
 	mu     sync.Mutex
 	seen   []string // "METHOD target"
 	heads  []http.Header
@@ -36,6 +38,7 @@ func open(ctx context.Context, w *world, fabric app.Fabric, life *sync.WaitGroup
 	ln, err := net.Listen(ctx, addr)
 	require.NoError(w.t, err)
 	server := http.Server{ReadHeaderTimeout: time.Minute, Handler: s}
+	s.close = func() { _ = server.Close() }
 	life.Go(func() { _ = server.Serve(ln) })
 	life.Go(func() {
 		in := registry.Instance{ID: "shop-1", Role: "shop", Addr: ln.Addr().String()}

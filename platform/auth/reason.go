@@ -26,7 +26,6 @@ const (
 	Audience  = "TOKEN_AUDIENCE"  // aud does not contain this system
 	Expired   = "TOKEN_EXPIRED"   // exp has passed
 	NotYet    = "TOKEN_NOT_YET"   // nbf or iat is to come
-	Revoked   = "TOKEN_REVOKED"   // it was taken back before its time
 
 	// KeysUnavailable is no fault of the token: the issuer's keys are not known
 	// yet. Of kind Unavailable, 503: the same token may do in a moment.

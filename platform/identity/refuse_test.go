@@ -58,13 +58,17 @@ func selfSigned(t *testing.T) *tls.Certificate {
 }
 
 func TestAU10WhoProvesNothingIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ca := identity.NewMemory(identity.MemoryConfig{})
+	nets(t, func(t *testing.T, n network.Network, addr string) {
+		var ago time.Duration
+		ca := identity.NewMemory(identity.MemoryConfig{Now: func() time.Time { return time.Now().Add(-ago) }})
+		ago = 25 * time.Hour
 		expired := issued(t, ca, "gateway").Leaf
-		time.Sleep(25 * time.Hour)
+		ago = 0
 		greeter, gateway := issued(t, ca, "greeter"), issued(t, ca, "gateway")
 		server, client := identitytest.Holding(t, greeter), identitytest.Holding(t, gateway)
 		foreign := issued(t, identity.NewMemory(identity.MemoryConfig{}), "gateway").Leaf
+		wire := identitytest.Wire{Network: n, Addr: addr}
+		require.Equal(t, identitytest.Result{}, wire.Shake(t, server.ServerTLS(), showing(client, gateway.Leaf)), "who proves it gets in")
 		for name, c := range map[string]struct {
 			leaf *tls.Certificate
 			want string
@@ -72,15 +76,43 @@ func TestAU10WhoProvesNothingIsRefused(t *testing.T) {
 			"none":        {nil, "client didn't provide a certificate"},
 			"foreign CA":  {foreign, "comes from a CA that is not trusted here"},
 			"self-signed": {selfSigned(t), "comes from a CA that is not trusted here"},
-			"expired":     {expired, "the certificate expired at 2000-01-02"},
+			"expired":     {expired, "the certificate expired at "},
 		} {
-			got := identitytest.Shake(t, server.ServerTLS(), showing(client, c.leaf))
+			got := wire.Shake(t, server.ServerTLS(), showing(client, c.leaf))
 			require.ErrorContains(t, got.Server, c.want, name)
 			require.Error(t, got.Client, name)
 		}
 		// The right CA and the wrong identity: of the role that was dialled.
-		got := identitytest.Shake(t, server.ServerTLS(), client.ClientTLS("phrasebook"))
+		got := wire.Shake(t, server.ServerTLS(), client.ClientTLS("phrasebook"))
 		require.ErrorContains(t, got.Client, "/svc/greeter answers where phrasebook was dialled")
+		require.Error(t, got.Server)
+	})
+}
+
+// A root that is trusted vouches for a domain of its own and no other: two
+// domains may know each other's roots.
+func TestAU10AForeignTrustDomainIsRefused(t *testing.T) {
+	nets(t, func(t *testing.T, n network.Network, addr string) {
+		wire := identitytest.Wire{Network: n, Addr: addr}
+		ours, theirs := identity.NewMemory(identity.MemoryConfig{}), identity.NewMemory(identity.MemoryConfig{Domain: "elsewhere.example"})
+		holding := func(ca *identity.Memory, role string) *identity.Workload {
+			certs := issued(t, ca, role)
+			certs.Roots = x509.NewCertPool()
+			for _, known := range []*identity.Memory{ours, theirs} {
+				files, err := known.Issue(role)
+				require.NoError(t, err)
+				require.True(t, certs.Roots.AppendCertsFromPEM(files.CA))
+			}
+			return identitytest.Holding(t, certs)
+		}
+		got := wire.Shake(t, holding(ours, "greeter").ServerTLS(), holding(ours, "gateway").ClientTLS("greeter"))
+		require.Equal(t, identitytest.Result{}, got)
+		client := showing(holding(ours, "gateway"), issued(t, theirs, "gateway").Leaf)
+		got = wire.Shake(t, holding(ours, "greeter").ServerTLS(), client)
+		require.ErrorContains(t, got.Server, "spiffe://elsewhere.example/ns/default/dc/dc1/svc/gateway is of another trust domain: want app.internal")
+		require.Error(t, got.Client)
+		got = wire.Shake(t, holding(theirs, "greeter").ServerTLS(), holding(ours, "gateway").ClientTLS("greeter"))
+		require.ErrorContains(t, got.Client, "is of another trust domain: want app.internal")
 		require.Error(t, got.Server)
 	})
 }

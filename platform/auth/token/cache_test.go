@@ -100,20 +100,6 @@ func TestARememberedTokenIsForgottenWhenTheClockIsSetBack(t *testing.T) {
 	})
 }
 
-func TestARevokedTokenIsRefusedAtOnceAlsoWhenRemembered(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		revoked := map[string]bool{}
-		v := verifier(t, lists("ed"), func(c *token.Config) { c.Revoked = func(jti string) bool { return revoked[jti] } })
-		one := sign("ed", head("EdDSA", "ed"), good())
-		other := sign("ed", head("EdDSA", "ed"), with(good(), object{"jti": "2"}))
-		taken(t, v, one)
-		taken(t, v, other)
-		revoked["1"] = true
-		refused(t, v, one, auth.Revoked)
-		taken(t, v, other)
-	})
-}
-
 func TestARefusalIsNotRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v, r := counted(t, lists("ed"), nil)

@@ -4,6 +4,11 @@
 // The one rule: a token says who it is by, and nothing else of what it says is
 // believed before the issuer's key has spoken. The key decides on the algorithm;
 // keys come from the issuer's document alone, never from the token.
+//
+// A token is good until it expires: nobody is asked whether it was revoked
+// (RFC 7009 section 3, self-contained tokens). So an issuer should make them for
+// minutes, and what must end sooner needs a key of its own, which the issuer
+// takes out of its document.
 package token
 
 import (
@@ -31,10 +36,6 @@ type Config struct {
 	MaxSize   int           // of a token, in bytes; 0 means 8 KiB
 	CacheSize int           // tokens remembered; 0 means 10,000, less than 0 none
 	CacheFor  time.Duration // how long one is remembered, unless it expires before; 0 means 60 s, which is the most
-
-	// Revoked says whether the token of this jti was taken back before its time;
-	// nil: none ever is. It is asked at every call, so it must answer from memory.
-	Revoked func(jti string) bool
 
 	Now     func() time.Time      // nil means time.Now
 	Metrics prometheus.Registerer // of tokens and of Keys; nil: none
@@ -90,20 +91,15 @@ func (v *Verifier) verify(ctx context.Context, token string) (*auth.Principal, e
 		return nil, auth.Refuse(auth.Oversize, "the access token is longer than %d bytes", v.cfg.MaxSize)
 	}
 	now, sum := v.cfg.Now(), digest(token)
-	p, ok := v.recall(sum, now)
-	if !ok {
-		c, k, err := v.check(ctx, token, now)
-		if err != nil {
-			return nil, err
-		}
-		p = c.principal
-		v.cache.put(sum, entry{principal: p, key: k.id, since: now, until: earlier(now.Add(v.cfg.CacheFor), p.Expiry.Add(v.cfg.Leeway))})
+	if p, ok := v.recall(sum, now); ok {
+		return p, nil
 	}
-	// Asked last and of every call: a token that was taken back must not live on
-	// in the cache.
-	if v.cfg.Revoked != nil && v.cfg.Revoked(p.TokenID) {
-		return nil, auth.Refuse(auth.Revoked, "the access token was revoked")
+	c, k, err := v.check(ctx, token, now)
+	if err != nil {
+		return nil, err
 	}
+	p := c.principal
+	v.cache.put(sum, entry{principal: p, key: k.id, since: now, until: earlier(now.Add(v.cfg.CacheFor), p.Expiry.Add(v.cfg.Leeway))})
 	return p, nil
 }
 

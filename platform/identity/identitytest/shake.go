@@ -82,12 +82,23 @@ func Holding(t testing.TB, certs identity.Certs) *identity.Workload {
 // A Result is what came of a connection on its two sides; nil: it worked.
 type Result struct{ Server, Client error }
 
-// Shake connects in memory, and lets a byte travel there and back, because a
-// client that is refused learns of it after its own handshake.
+// Shake is Wire.Shake in memory.
 func Shake(t testing.TB, server, client *tls.Config) Result {
 	t.Helper()
-	host := network.NewMemory().Host("here")
-	l, err := host.Listen(t.Context(), "here:443")
+	return Wire{network.NewMemory().Host("here"), "here:443"}.Shake(t, server, client)
+}
+
+// A Wire is where two sides meet.
+type Wire struct {
+	Network network.Network
+	Addr    string // to listen on, as Network.Listen has it
+}
+
+// Shake connects, and lets a byte travel there and back, because a client that
+// is refused learns of it after its own handshake.
+func (w Wire) Shake(t testing.TB, server, client *tls.Config) Result {
+	t.Helper()
+	l, err := w.Network.Listen(t.Context(), w.Addr)
 	require.NoError(t, err)
 	defer func() { _ = l.Close() }()
 	accepted := make(chan error, 1)
@@ -98,7 +109,7 @@ func Shake(t testing.TB, server, client *tls.Config) Result {
 		}
 		accepted <- err
 	}()
-	conn, err := host.Dial(t.Context(), "here:443")
+	conn, err := w.Network.Dial(t.Context(), l.Addr().String())
 	require.NoError(t, err)
 	result := Result{Client: greet(tls.Client(conn, client))}
 	result.Server = <-accepted
