@@ -21,15 +21,12 @@ func (w *World) log() *slog.Logger {
 	}))
 }
 
-// Log is the kind of events that nodes have logged.
-const Log trace.Kind = "log"
-
 // A logbook puts each line that is logged on the trace.
 type logbook struct{ w *World }
 
 func (b logbook) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
-	b.w.Trace.Add(trace.Event{Kind: Log, Name: text})
+	b.w.Trace.Add(trace.Event{Kind: trace.Log, Name: text})
 	if strings.Contains(text, `msg="a handler panicked"`) {
 		b.w.violate("no handler panics", "", text)
 	}
