@@ -27,7 +27,7 @@ func phrases() sim.Scenario {
 		Faults:   sim.SwarmOn([]string{"gateway", "greeter"}, 8, fault.Crash, fault.Restart, fault.Slow, fault.Loss),
 		Begin: func(s *sim.Scenario) {
 			var number, kept atomic.Int64
-			s.Calls = []load.Call{{Name: "add a phrase and read it", Do: func(ctx context.Context, u *load.User) error {
+			s.Calls = []load.Call{{Name: "add a phrase and read it", Steps: 2, Do: func(ctx context.Context, u *load.User) error {
 				id := fmt.Sprintf("phrase-%d", number.Add(1))
 				body := `{"text":"nuqneH, {name}"}`
 				if _, err := u.Do(ctx, http.MethodPost, "/v1/languages/tlh/phrases?phrase_id="+id, body); err != nil {

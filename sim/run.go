@@ -72,8 +72,8 @@ func (w *World) play(ctx context.Context, faults []fault.Fault) error {
 	defer func() {
 		cancel()
 		sides.Wait()
+		w.leftovers(ctx)
 		w.Ground.Close(append(w.Hosts(), userHost)...)
-		w.leftovers()
 	}()
 	if !w.options.Live {
 		sides.Go(func() { w.tidy(side) })
@@ -213,11 +213,25 @@ func (w *World) settle(ctx context.Context) {
 	}
 }
 
-// leftovers looks at what is left when all has been stopped.
-func (w *World) leftovers() {
-	if n := w.Ground.Connections(); n > 0 {
-		w.violate("no connection is open after the stop", "", fmt.Sprintf("%d are", n))
+// leftovers looks at what is left when all has been stopped. The last farewells
+// need a moment to arrive.
+func (w *World) leftovers(ctx context.Context) {
+	for range 50 {
+		if w.open() == "" || !wait(ctx, often) {
+			return
+		}
 	}
+	w.violate("no connection is open after the stop", "", w.open())
+}
+
+// open tells of a host that has connections; empty: none has.
+func (w *World) open() string {
+	for _, h := range w.hosts {
+		if n := w.Ground.Connections(h); n > 0 {
+			return fmt.Sprintf("%s has %d", h, n)
+		}
+	}
+	return ""
 }
 
 // much is how many events make the twin collect its garbage.

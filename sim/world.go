@@ -197,7 +197,7 @@ func (w *World) lose(err error) {
 const slack = 100 * time.Millisecond
 
 func (w *World) inTime(d load.Done) error {
-	if w.options.Live || d.Took <= w.Scenario.Patience+slack {
+	if limit := time.Duration(d.Steps)*(w.Scenario.Patience+slack) + d.Think; w.options.Live || d.Took <= limit {
 		return nil
 	}
 	return fmt.Errorf("%s took %v", d.Call, d.Took)

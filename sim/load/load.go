@@ -19,8 +19,10 @@ import (
 
 // A Call is something that a user does: one request, or several in turn.
 type Call struct {
-	Name   string  // as in "GET /v1/greetings/Ada"
-	Weight float64 // how often it is done, beside others; all 0: in turn
+	Name   string        // as in "GET /v1/greetings/Ada"
+	Weight float64       // how often it is done, beside others; all 0: in turn
+	Steps  int           // requests that it sends in turn; 0 means 1
+	Think  time.Duration // what it waits between them, all together
 	Do     func(ctx context.Context, u *User) error
 }
 
@@ -47,7 +49,8 @@ func Requests(texts ...string) []Call {
 // Session is a call that does several in turn, and thinks in between. It ends
 // with the first that fails.
 func Session(name string, think time.Duration, calls ...Call) Call {
-	return Call{Name: name, Do: func(ctx context.Context, u *User) error {
+	pauses := time.Duration(max(0, len(calls)-1)) * think
+	return Call{Name: name, Steps: len(calls), Think: pauses, Do: func(ctx context.Context, u *User) error {
 		pause := time.NewTimer(time.Hour)
 		defer pause.Stop()
 		for i, c := range calls {
@@ -87,6 +90,8 @@ type Load struct {
 // Done is a call that has ended.
 type Done struct {
 	Call  string
+	Steps int           // requests that it sent in turn, at most
+	Think time.Duration // that it waited between them
 	ID    string        // that its requests carry
 	Began time.Duration // after the load began
 	Took  time.Duration
@@ -98,7 +103,7 @@ type Done struct {
 func (l Load) Run(ctx context.Context, u *User, done func(Done)) {
 	begin := time.Now()
 	l.Each(ctx, func(i int, c Call) {
-		d := Done{Call: c.Name, ID: fmt.Sprintf("r%d", i), Began: time.Since(begin)}
+		d := Done{Call: c.Name, Steps: max(1, c.Steps), Think: c.Think, ID: fmt.Sprintf("r%d", i), Began: time.Since(begin)}
 		d.Err = c.Do(With(ctx, d.ID), u)
 		d.Took = time.Since(begin) - d.Began
 		done(d)

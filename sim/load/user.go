@@ -25,16 +25,18 @@ type User struct {
 	login  *login // nil: a stranger
 	next   atomic.Uint64
 
+	patience time.Duration
+
 	mu       sync.Mutex
 	gateways []registry.Instance
 	found    chan struct{} // closed when gateways is first known
 }
 
-// NewUser returns a user who finds gateways in a registry and reaches them
+// NewUser returns a user who gives up a request after a timeout, and who finds gateways in a registry and reaches them
 // over a network. Run must run for the user to find any.
 func NewUser(ground network.Network, timeout time.Duration) *User {
 	return &User{
-		found: make(chan struct{}),
+		found: make(chan struct{}), patience: timeout,
 		client: http.Client{Timeout: timeout, Transport: &http.Transport{
 			DialContext:         func(ctx context.Context, _, addr string) (net.Conn, error) { return ground.Dial(ctx, addr) },
 			MaxIdleConnsPerHost: 100,
@@ -67,6 +69,8 @@ func (u *User) Get(ctx context.Context, path string) (string, error) {
 // Do sends a request with a JSON body, or none where body is empty, and
 // returns the answer's body.
 func (u *User) Do(ctx context.Context, method, path, body string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.patience) // tokens and second tries included
+	defer cancel()
 	res, err := u.Send(ctx, method, path, body, nil)
 	if err != nil {
 		return "", err

@@ -278,13 +278,13 @@ func (n *Network) Restore(name string) {
 	n.change(func() { h := n.host(name); h.down, h.silent = false, false })
 }
 
-// Connections is the number of ends that are open.
-func (n *Network) Connections() int {
+// Connections is the number of ends that are open at a place.
+func (n *Network) Connections(place string) int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	open := 0
 	for _, c := range n.conns {
-		if !c.isDead() {
+		if !c.isDead() && Match(place, c.local, n.zone(c.local)) {
 			open++
 		}
 	}

@@ -369,7 +369,7 @@ func TestStreamsStayWhole(t *testing.T) {
 			require.Zero(t, <-sum)
 			require.NoError(t, errors.Join(a.Close(), b.Close()))
 			time.Sleep(time.Second)
-			require.Zero(t, n.Connections())
+			require.Zero(t, n.Connections("*"))
 		})
 	}
 }
