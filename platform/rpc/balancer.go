@@ -211,13 +211,18 @@ func newest(set []registry.Instance) []registry.Instance {
 	return out
 }
 
-// endpoints is a set of instances as gRPC wants it.
+// idKey is where an address keeps the id of its instance.
+type idKey struct{}
+
+// endpoints is a set of instances as gRPC wants it. The id is part of the
+// address: a connection to an instance that lost power stays open at this end,
+// and would be taken for one to its successor until keepalive finds out.
 func endpoints(set []registry.Instance) []resolver.Endpoint {
 	set = newest(set)
 	out := make([]resolver.Endpoint, len(set))
 	for i, in := range set {
 		out[i] = resolver.Endpoint{
-			Addresses:  []resolver.Address{{Addr: in.Addr}},
+			Addresses:  []resolver.Address{{Addr: in.Addr, Attributes: attributes.New(idKey{}, in.ID)}},
 			Attributes: attributes.New(instanceKey{}, in),
 		}
 	}

@@ -214,7 +214,7 @@ func TestG2ASetWithTheSameAddressesDoesNotReconnect(t *testing.T) {
 		conn := w.dialAs("client", ClientConfig{Network: count, Registry: pushed{sets: sets}})
 		conn.Connect()
 		for version := range 5 {
-			sets <- []registry.Instance{{ID: fmt.Sprint("probe-", version), Role: "probe", Addr: in.addr, Version: fmt.Sprint(version), Weight: version}}
+			sets <- []registry.Instance{{ID: "probe-0", Role: "probe", Addr: in.addr, Version: fmt.Sprint(version), Weight: version}}
 			synctest.Wait()
 			_, err := probepb.NewProbeClient(conn).Read(w.Context(), &probepb.Request{})
 			require.NoError(w, err)

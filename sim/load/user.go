@@ -150,9 +150,10 @@ func (u *User) over(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	var res *http.Response
-	for range gateways {
+	first := u.next.Add(1)
+	for i := range gateways {
 		turn := req.Clone(req.Context())
-		turn.URL.Host = gateways[u.next.Add(1)%uint64(len(gateways))].Addr
+		turn.URL.Host = gateways[(first+uint64(i))%uint64(len(gateways))].Addr
 		turn.Host = turn.URL.Host
 		if req.GetBody != nil {
 			if turn.Body, err = req.GetBody(); err != nil {

@@ -20,6 +20,8 @@ type conn struct {
 	incarnation     uint64 // of local
 	peerIncarnation uint64 // of remote, when the connection was made
 	accepted        bool
+	road            *road // from local to remote
+	peer            *host // remote
 	serial          uint64
 
 	dead atomic.Bool // its owner has closed it, or is gone

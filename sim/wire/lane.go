@@ -35,7 +35,9 @@ type lane struct {
 
 	mu         sync.Mutex
 	room       sync.Cond // for writers: the window, or something else, has changed
-	queue      []segment
+	queue      []segment // from head on
+	head       int
+	limited    bool      // the connection underneath has a deadline for writes
 	held       int       // bytes in queue
 	last       time.Time // when the last of them arrives
 	writing    bool      // a writer is at work; others wait, lest their bytes mingle
@@ -54,9 +56,11 @@ func (l *lane) road(size int) (link Link, at time.Time, gone bool) {
 	n, c := l.conn.network, l.conn
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r := n.road(c.local, c.remote)
-	peer := n.host(c.remote)
-	gone = peer.incarnation != c.peerIncarnation
+	r := c.road
+	if r.version != n.version {
+		n.road(c.local, c.remote)
+	}
+	gone = c.peer.incarnation != c.peerIncarnation
 	if size < 0 || r.link.instant() {
 		return r.link, time.Time{}, gone
 	}
@@ -70,7 +74,7 @@ func (l *lane) write(b []byte) (n int, err error) {
 	for l.writing && l.problem() == nil {
 		l.room.Wait()
 	}
-	if err := l.problem(); err != nil {
+	if err := l.problem(); err != nil { // of an empty write too
 		return 0, err
 	}
 	l.writing = true
@@ -79,11 +83,12 @@ func (l *lane) write(b []byte) (n int, err error) {
 		l.room.Broadcast()
 	}()
 	for {
+		if n == len(b) {
+			return n, nil
+		}
 		switch err := l.problem(); {
 		case err != nil:
 			return n, err
-		case n == len(b):
-			return n, nil
 		case l.idle():
 			wrote, err := l.straight(b[n:])
 			n += wrote
@@ -118,7 +123,7 @@ func (l *lane) problem() error {
 // idle says whether bytes can go straight to the peer: nothing is on its way,
 // and the way takes no time. The caller holds mu.
 func (l *lane) idle() bool {
-	if len(l.queue) > 0 || l.delivering {
+	if l.waiting() > 0 || l.delivering {
 		return false
 	}
 	link, _, gone := l.road(-1)
@@ -129,20 +134,44 @@ func (l *lane) idle() bool {
 // free meanwhile.
 func (l *lane) straight(b []byte) (int, error) {
 	l.delivering, l.direct = true, true
-	_ = l.conn.Conn.SetWriteDeadline(l.by)
+	l.limit(l.by)
 	l.mu.Unlock()
 	n, err := l.conn.Conn.Write(b)
 	l.mu.Lock()
-	_ = l.conn.Conn.SetWriteDeadline(time.Time{})
-	l.delivering, l.direct = false, false
+	l.direct = false
+	l.limit(time.Time{})
 	if err != nil {
 		err = l.refused(err)
 	}
-	if len(l.queue) > 0 { // an end was put behind what was written
+	if l.delivering = l.waiting() > 0; l.delivering { // an end was put behind what was written
 		go l.deliver()
 	}
 	return n, err
 }
+
+// limit sets the deadline of the connection underneath. The caller holds mu.
+func (l *lane) limit(t time.Time) {
+	if l.limited || !t.IsZero() {
+		l.limited = !t.IsZero()
+		_ = l.conn.Conn.SetWriteDeadline(t) // fails only where it is closed
+	}
+}
+
+// waiting is the number of segments in the queue. The caller holds mu.
+func (l *lane) waiting() int { return len(l.queue) - l.head }
+
+// take takes the first segment off the queue. The caller holds mu.
+func (l *lane) take() segment {
+	s := l.queue[l.head]
+	l.queue[l.head] = segment{}
+	if l.head++; l.head == len(l.queue) {
+		l.queue, l.head = l.queue[:0], 0
+	}
+	return s
+}
+
+// clear empties the queue. The caller holds mu.
+func (l *lane) clear() { l.queue, l.head, l.held = nil, 0, 0 }
 
 // refused notes why the peer takes nothing more. The caller holds mu.
 func (l *lane) refused(err error) error {
@@ -169,17 +198,17 @@ func (l *lane) send(s segment) {
 	l.last = s.at
 	l.held += len(s.data)
 	l.queue = append(l.queue, s)
-	if len(l.queue) == 1 && !l.delivering {
+	if l.waiting() == 1 && !l.delivering {
 		l.arm()
 	}
 }
 
 // arm has the first segment delivered when it is due. The caller holds mu.
 func (l *lane) arm() {
-	if len(l.queue) == 0 {
+	if l.waiting() == 0 {
 		return
 	}
-	wait := time.Until(l.queue[0].at)
+	wait := time.Until(l.queue[l.head].at)
 	switch {
 	case wait <= 0:
 		l.delivering = true
@@ -207,10 +236,31 @@ func (l *lane) due() {
 func (l *lane) again() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.hurry()
 	if !l.delivering {
 		l.arm()
 	}
 	l.room.Broadcast()
+}
+
+// hurry has what waits arrive no later than if it were sent now: what the
+// network was like when it was sent may have been healed. The caller holds mu.
+func (l *lane) hurry() {
+	l.last = time.Time{}
+	for i := l.head; i < len(l.queue); i++ {
+		s := &l.queue[i]
+		_, at, _ := l.road(len(s.data))
+		if at.IsZero() {
+			at = time.Now()
+		}
+		if at.Before(s.at) {
+			s.at = at
+		}
+		if s.at.Before(l.last) {
+			s.at = l.last
+		}
+		l.last = s.at
+	}
 }
 
 // deliver writes to the connection underneath what is due. It has been counted
@@ -219,8 +269,7 @@ func (l *lane) deliver() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for l.next() {
-		s := l.queue[0]
-		l.queue = l.queue[1:]
+		s := l.take()
 		l.mu.Unlock()
 		var err error
 		if len(s.data) > 0 {
@@ -231,7 +280,7 @@ func (l *lane) deliver() {
 		l.keep(s.data)
 		if err != nil && l.err == nil {
 			_ = l.refused(err)
-			l.queue, l.held = nil, 0
+			l.clear()
 		}
 		l.room.Broadcast()
 		if s.end != open || err != nil && l.ending == closing {
@@ -239,7 +288,7 @@ func (l *lane) deliver() {
 		}
 	}
 	l.delivering = false
-	if len(l.queue) > 0 && l.ready() {
+	if l.waiting() > 0 && l.ready() {
 		l.arm()
 	}
 }
@@ -247,18 +296,18 @@ func (l *lane) deliver() {
 // next says whether the first segment is to be delivered now. Where the peer is
 // not the one that it was sent to, the connection is reset. The caller holds mu.
 func (l *lane) next() bool {
-	if len(l.queue) == 0 {
+	if l.waiting() == 0 {
 		return false
 	}
 	link, _, gone := l.road(-1)
 	if link.Cut {
 		return false
 	}
-	if time.Until(l.queue[0].at) > 0 {
+	if time.Until(l.queue[l.head].at) > 0 {
 		return false
 	}
 	if gone {
-		l.queue, l.held = nil, 0
+		l.clear()
 		l.mu.Unlock()
 		l.conn.abort(syscall.ECONNRESET)
 		l.mu.Lock()
@@ -299,7 +348,7 @@ func (l *lane) end(e ending) {
 		l.finish(closing)
 		return
 	}
-	if !l.delivering && len(l.queue) == 0 {
+	if !l.delivering && l.waiting() == 0 {
 		if link, _, gone := l.road(-1); link.instant() && !gone {
 			l.finish(e)
 			return
@@ -316,7 +365,7 @@ func (l *lane) drop(why error) {
 	if l.err == nil {
 		l.err = why
 	}
-	l.queue, l.held = nil, 0
+	l.clear()
 	if l.timer != nil {
 		l.timer.Stop()
 	}
@@ -329,7 +378,7 @@ func (l *lane) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.direct {
-		_ = l.conn.Conn.SetWriteDeadline(longAgo())
+		l.limit(longAgo())
 	}
 	l.room.Broadcast()
 }
@@ -345,7 +394,7 @@ func (l *lane) deadline(t time.Time) {
 		l.alarm = time.AfterFunc(wait, l.wakeWriters)
 	}
 	if l.direct {
-		_ = l.conn.Conn.SetWriteDeadline(l.by)
+		l.limit(l.by)
 	}
 	l.room.Broadcast()
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -49,9 +50,6 @@ func (v *view) Listen(ctx context.Context, addr string) (net.Listener, error) {
 // Dial implements network.Network.
 func (v *view) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	fail := func(err error) error { return &net.OpError{Op: "dial", Net: "memory", Err: err} }
-	if err := v.alive(); err != nil {
-		return nil, fail(err)
-	}
 	to, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fail(err)
@@ -59,14 +57,24 @@ func (v *view) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if ip := net.ParseIP(to); to == "" || to == "localhost" || ip.IsLoopback() || ip.IsUnspecified() {
 		to = v.name
 	}
+	ctx, done, err := v.network.dialling(ctx, v)
+	if err != nil {
+		return nil, fail(err)
+	}
+	defer done()
 	if err := v.network.syn(ctx, v.name, to); err != nil {
 		return nil, fail(err)
 	}
-	if err := v.alive(); err != nil {
+	leave, err := v.network.arrive(to)
+	if err != nil {
 		return nil, fail(err)
 	}
+	defer leave()
 	inner, err := v.inner.Dial(ctx, addr)
 	if err != nil {
+		if down := given(ctx); errors.Is(down, syscall.ENETDOWN) {
+			err = fail(down)
+		}
 		return nil, err
 	}
 	c, err := v.wrap(inner, false)

@@ -22,6 +22,7 @@ package wire
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"slices"
@@ -51,6 +52,8 @@ type Network struct {
 	mu      sync.Mutex
 	version uint64 // of all that roads depend on
 	rules   []*Rule
+	pauses  []*string // places
+	limits  []*limit
 	roads   map[[2]string]*road
 	hosts   map[string]*host
 	serial  uint64
@@ -62,9 +65,15 @@ type host struct {
 	incarnation uint64
 	down        bool
 	silent      bool // it is down and says nothing: SYNs wait
-	paused      int  // times
-	limit       int  // connections it takes; 0: any number
+	arriving    int  // connections that are being accepted
 	listeners   []*listener
+	dials       map[uint64]context.CancelCauseFunc // under way, by serial
+}
+
+// A limit is how many connections the hosts at a place take.
+type limit struct {
+	place       string
+	connections int
 }
 
 // New returns a network without hosts. Any name is one as soon as it is used.
@@ -124,8 +133,11 @@ func (n *Network) road(from, to string) *road {
 			}
 		}
 	}
-	for _, h := range []*host{n.host(from), n.host(to)} {
-		r.link.Cut = r.link.Cut || h.silent || h.paused > 0
+	for _, name := range []string{from, to} {
+		r.link.Cut = r.link.Cut || n.host(name).silent || n.paused(name)
+	}
+	if r.link.Bandwidth == 0 {
+		r.busy = time.Time{}
 	}
 	return r
 }
@@ -165,50 +177,25 @@ func (n *Network) Spoil(r Rule) (heal func()) {
 // Pause holds all segments of the hosts at a place, both ways, until resume is
 // called; twice is fine. Pauses nest.
 func (n *Network) Pause(place string) (resume func()) {
-	paused := n.at(place)
-	n.change(func() {
-		for _, name := range paused {
-			n.host(name).paused++
-		}
-	})
-	var once sync.Once
+	n.change(func() { n.pauses = append(n.pauses, &place) })
 	return func() {
-		once.Do(func() {
-			n.change(func() {
-				for _, name := range paused {
-					n.host(name).paused--
-				}
-			})
-		})
+		n.change(func() { n.pauses = slices.DeleteFunc(n.pauses, func(o *string) bool { return o == &place }) })
 	}
+}
+
+// paused says whether a host is. The caller holds mu.
+func (n *Network) paused(name string) bool {
+	return slices.ContainsFunc(n.pauses, func(place *string) bool { return Match(*place, name, n.zone(name)) })
 }
 
 // Limit makes the hosts at a place refuse connections beyond a number at a time,
-// until heal is called.
+// until heal is called; twice is fine. Of several limits the least holds.
 func (n *Network) Limit(place string, connections int) (heal func()) {
-	limited := n.at(place)
-	set := func(limit int) {
-		n.change(func() {
-			for _, name := range limited {
-				n.host(name).limit = limit
-			}
-		})
+	l := &limit{place, max(0, connections)}
+	n.change(func() { n.limits = append(n.limits, l) })
+	return func() {
+		n.change(func() { n.limits = slices.DeleteFunc(n.limits, func(o *limit) bool { return o == l }) })
 	}
-	set(max(1, connections))
-	return func() { set(0) }
-}
-
-// at lists the hosts at a place, among those that have been used.
-func (n *Network) at(place string) []string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	var all []string
-	for _, name := range slices.Sorted(maps.Keys(n.hosts)) {
-		if Match(place, name, n.zone(name)) {
-			all = append(all, name)
-		}
-	}
-	return all
 }
 
 // Reset aborts all connections between two places: both ends see a reset.
@@ -256,7 +243,8 @@ func (n *Network) PowerCut(name string) {
 	}
 }
 
-// fell takes a host off the network, and returns the connections it had.
+// fell takes a host off the network, and returns the connections it had; of one
+// that has died the kernel still sends what was closed in order.
 func (n *Network) fell(name string, silent bool) []*conn {
 	n.mu.Lock()
 	h := n.host(name)
@@ -265,10 +253,15 @@ func (n *Network) fell(name string, silent bool) []*conn {
 	listeners := h.listeners
 	h.listeners = nil
 	n.version++
-	own := slices.DeleteFunc(n.sorted(), func(c *conn) bool { return c.local != name || c.isDead() })
+	own := slices.DeleteFunc(n.sorted(), func(c *conn) bool { return c.local != name || c.isDead() && !silent })
+	dials := h.dials
+	h.dials = nil
 	n.mu.Unlock()
 	for _, l := range listeners {
 		_ = l.Listener.Close()
+	}
+	for _, serial := range slices.Sorted(maps.Keys(dials)) {
+		dials[serial](syscall.ENETDOWN)
 	}
 	return own
 }
@@ -298,7 +291,8 @@ func (n *Network) enter(c *conn) error {
 	if h := n.host(c.local); h.down || h.incarnation != c.incarnation {
 		return syscall.ENETDOWN
 	}
-	c.peerIncarnation = n.host(c.remote).incarnation
+	c.road, c.peer = n.road(c.local, c.remote), n.host(c.remote)
+	c.peerIncarnation = c.peer.incarnation
 	n.serial++
 	c.serial = n.serial
 	n.conns[c.serial] = c
@@ -312,19 +306,58 @@ func (n *Network) forget(c *conn) {
 	delete(n.conns, c.serial)
 }
 
-// full says whether a host takes no more connections. The caller holds mu.
-func (n *Network) full(name string) bool {
-	limit := n.host(name).limit
-	if limit == 0 {
-		return false
+// dialling lets a crash of a host end its dials.
+func (n *Network) dialling(ctx context.Context, v *view) (context.Context, func(), error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.host(v.name)
+	if h.down || h.incarnation != v.incarnation {
+		cancel(nil)
+		return ctx, nil, syscall.ENETDOWN
 	}
-	taken := 0
+	n.serial++
+	serial := n.serial
+	if h.dials == nil {
+		h.dials = map[uint64]context.CancelCauseFunc{}
+	}
+	h.dials[serial] = cancel
+	return ctx, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(h.dials, serial)
+		cancel(nil)
+	}, nil
+}
+
+// arrive lets a connection in at a host, if that takes another one. Leave is
+// called when it has been accepted, or not.
+func (n *Network) arrive(name string) (leave func(), err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.host(name)
+	for _, l := range n.limits {
+		if Match(l.place, name, n.zone(name)) && n.taken(name)+h.arriving >= l.connections {
+			return nil, syscall.ECONNREFUSED
+		}
+	}
+	h.arriving++
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		h.arriving--
+	}, nil
+}
+
+// taken is the number of connections that a host has accepted. The caller holds
+// mu.
+func (n *Network) taken(name string) (taken int) {
 	for _, c := range n.conns {
 		if c.local == name && c.accepted && !c.isDead() {
 			taken++
 		}
 	}
-	return taken >= limit
+	return taken
 }
 
 // syn waits for the way there and back that a connection costs, again and again
@@ -340,16 +373,12 @@ func (n *Network) syn(ctx context.Context, from, to string) error {
 			now := time.Now()
 			trip = there.arrival(0, n.cfg.RTO).Sub(now) + back.arrival(0, n.cfg.RTO).Sub(now)
 		}
-		full := n.full(to)
 		n.mu.Unlock()
 		if cut {
 			trip, again = again, min(2*again, maxRTO)
 		}
 		if err := pause(ctx, trip); err != nil {
 			return err
-		}
-		if full && !cut {
-			return syscall.ECONNREFUSED
 		}
 		if !cut {
 			return nil
@@ -360,14 +389,21 @@ func (n *Network) syn(ctx context.Context, from, to string) error {
 // pause waits, or says why not.
 func pause(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
-		return ctx.Err()
+		return given(ctx)
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return ctx.Err()
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	return given(ctx)
+}
+
+// given is why a dial was given up: its host has crashed, or whatever ctx says.
+func given(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), syscall.ENETDOWN) {
+		return syscall.ENETDOWN
+	}
+	return ctx.Err()
 }

@@ -392,3 +392,98 @@ func TestEachDirectionHasItsOwnLuck(t *testing.T) {
 	}
 	require.Equal(t, times(0), times(5))
 }
+
+func TestWhatWaitsIsNotHeldBackByWhatHasBeenHealed(t *testing.T) {
+	for name, link := range map[string]wire.Link{"loss": {Loss: 1}, "bandwidth": {Bandwidth: 10}, "latency": {Latency: time.Hour}} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(t *testing.T, n *wire.Network) {
+				a, b := pair(t, n)
+				heal := n.Spoil(wire.Rule{From: "a", To: "b", Link: link})
+				time.AfterFunc(time.Second, heal)
+				require.InDelta(t, time.Second, sent(t, a, b, string(make([]byte, 60_000))), float64(10*time.Millisecond))
+				require.Equal(t, time.Millisecond, sent(t, a, b, "and on it goes"))
+			})
+		})
+	}
+}
+
+func TestLimitsHoldForAHerdAndNest(t *testing.T) {
+	play(t, func(t *testing.T, n *wire.Network) {
+		two := n.Limit("b", 2) // nobody has been there yet
+		l, err := n.Host("b-1").Listen(t.Context(), ":2000")
+		require.NoError(t, err)
+		var accepted []net.Conn
+		var accepting sync.WaitGroup
+		accepting.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				accepted = append(accepted, c)
+			}
+		})
+		herd := func() (in []net.Conn) {
+			var dialling sync.WaitGroup
+			var mu sync.Mutex
+			for i := range 50 {
+				dialling.Go(func() {
+					if c, err := n.Host(fmt.Sprintf("a-%d", i)).Dial(t.Context(), "b-1:2000"); err == nil {
+						mu.Lock()
+						defer mu.Unlock()
+						in = append(in, c)
+					} else if !errors.Is(err, syscall.ECONNREFUSED) {
+						t.Error(err)
+					}
+				})
+			}
+			dialling.Wait()
+			return in
+		}
+		first := herd()
+		require.Len(t, first, 2)
+		one := n.Limit("b-1", 1)
+		two()
+		two()
+		require.Empty(t, herd(), "the other limit holds")
+		one()
+		rest := herd()
+		require.Len(t, rest, 50)
+		none := n.Limit("b-1", 0)
+		require.Empty(t, herd())
+		none()
+		for _, c := range append(first, rest...) {
+			require.NoError(t, c.Close())
+		}
+		require.NoError(t, l.Close())
+		accepting.Wait()
+		for _, c := range accepted {
+			_ = c.Close()
+		}
+		time.Sleep(time.Second)
+	})
+}
+
+func TestACrashEndsTheDialsOfItsHost(t *testing.T) {
+	play(t, func(t *testing.T, n *wire.Network) {
+		defer n.Spoil(wire.Rule{From: "a", To: "b", Link: wire.Link{Cut: true}})()
+		time.AfterFunc(time.Second, func() { n.Crash("a-1") })
+		begin := time.Now()
+		_, err := n.Host("a-1").Dial(t.Context(), "b-1:1000")
+		require.ErrorIs(t, err, syscall.ENETDOWN)
+		require.Equal(t, time.Second, time.Since(begin))
+	})
+}
+
+func TestAPowerCutLosesWhatWasClosedButNotSent(t *testing.T) {
+	play(t, func(t *testing.T, n *wire.Network) {
+		a, b := pair(t, n)
+		_, err := io.WriteString(b, "last words")
+		require.NoError(t, err)
+		require.NoError(t, b.Close())
+		n.PowerCut("b-1")
+		time.Sleep(time.Minute)
+		n.Restore("b-1")
+		requireHalfOpen(t, a)
+	})
+}
