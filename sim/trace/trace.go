@@ -178,6 +178,17 @@ func (t *Trace) Events() []Event {
 	return slices.Concat(t.events[t.first:], t.events[:t.first])
 }
 
+// Since is the events that are kept, but for the first n of all, and how many
+// there have been.
+func (t *Trace) Since(n int) (events []Event, next int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := max(n, t.count-len(t.events)); i < t.count; i++ {
+		events = append(events, t.events[i%t.cfg.Limit])
+	}
+	return events, t.count
+}
+
 // Meta is what is known of a run beside its events.
 type Meta struct {
 	Scenario string
