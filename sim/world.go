@@ -210,7 +210,7 @@ func (w *World) recovered(d load.Done) error {
 	if d.Err == nil || !healed || w.options.Live || after < w.Scenario.Recovery {
 		return nil
 	}
-	return fmt.Errorf("%s, sent %v after, failed: %w", d.Call, after.Round(time.Millisecond), d.Err)
+	return fmt.Errorf("sent %v after: %w", after.Round(time.Millisecond), d.Err)
 }
 
 // ask asks checks, one at a time, and notes what they find.

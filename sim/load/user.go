@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -174,7 +175,22 @@ type StatusError struct {
 	Body         string
 }
 
-// Error holds the request, the status and the body.
+// Error holds the request, the status, and what the body says of the reason.
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("%s %s: %d %s", e.Method, e.Path, e.Status, strings.TrimSpace(e.Body))
+	text := strings.TrimSpace(e.Body)
+	var body struct {
+		Error struct {
+			Message string
+			Details []struct{ Reason string }
+		}
+	}
+	if json.Unmarshal([]byte(e.Body), &body) == nil && body.Error.Message != "" {
+		text = body.Error.Message
+		for _, d := range body.Error.Details {
+			if d.Reason != "" {
+				text += " (" + d.Reason + ")"
+			}
+		}
+	}
+	return fmt.Sprintf("%s %s: %d %s", e.Method, e.Path, e.Status, text)
 }

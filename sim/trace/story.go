@@ -12,6 +12,9 @@ import (
 // moments is how long before its end a story begins, at most.
 const moments = 10 * time.Second
 
+// few is how many failures of other requests a story tells of.
+const few = 4
+
 // most is how many lines a story has, at most.
 const most = 40
 
@@ -27,7 +30,7 @@ func Last(events []Event) []Event {
 		end = len(events) - 1
 	}
 	last := events[end]
-	id := last.ID
+	id, others := last.ID, 0
 	var all []Event
 	for _, e := range slices.Backward(events[:end+1]) {
 		if last.At-e.At > moments && (id == "" || e.ID != id) && e.Kind != Fault {
@@ -37,8 +40,11 @@ func Last(events []Event) []Event {
 		case Fault, Heal, State, Violation:
 		case Request, Call:
 			bad := e.Detail != "OK"
-			if id != "" && e.ID != id && !bad || id == "" && !bad && e.Kind == Call {
-				continue
+			if e.ID != id || id == "" { // what befell others tells little more each time
+				if !bad || others >= few {
+					continue
+				}
+				others++
 			}
 		case Fact:
 			if id != "" && e.ID != id && !strings.Contains(e.Detail, id) {
@@ -77,7 +83,7 @@ func WriteStory(w io.Writer, events []Event, _ Meta) error {
 				text = e.Name
 			}
 		case Request, Call:
-			text += " " + e.Detail + " (" + short(e.Took) + ")"
+			text += ": " + strings.TrimPrefix(e.Detail, e.Name+": ") + " (" + short(e.Took) + ")"
 			if e.Peer != "" {
 				text = "← " + e.Peer + " " + text
 			}
