@@ -127,8 +127,7 @@ function draw() {
       const a = x(k.from), w = Math.max(1.5, x(k.from + k.took) - a);
       const on = (!chosen || k.id === chosen) && (!q || q.has(k));
       const bad = k.out !== OK;
-      if (!bad && on === false && a + w <= (ends[k.row] || -1)) continue; // it would not be seen
-      if (!bad && !rest && a + w <= (ends[k.row] || -1)) continue;
+      if (!bad && !(on && rest) && a + w <= (ends[k.row] || -1) + .75) continue; // it would not be seen
       ends[k.row] = a + w;
       ctx.globalAlpha = on ? 1 : 0.13;
       ctx.fillStyle = bad ? c.bad : k.user ? c.user : c.ok;

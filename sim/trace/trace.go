@@ -104,8 +104,11 @@ func seconds(b []byte, d time.Duration) []byte {
 		d = -d
 	}
 	b = append(strconv.AppendInt(b, int64(d/time.Second), 10), '.')
-	rest := strconv.AppendInt(nil, int64(time.Second+d%time.Second), 10)
-	return append(b, rest[1:]...)
+	rest := int64(d % time.Second)
+	for unit := int64(time.Second / 10); unit > 0; unit /= 10 {
+		b = append(b, byte('0'+rest/unit%10))
+	}
+	return b
 }
 
 // A Config says what a Trace keeps. The zero value is the default.
