@@ -29,6 +29,7 @@ type line struct {
 	listed    time.Time // when index was 0 last
 	doubted   time.Time // when the empty answers began; zero: not
 	confirmed bool      // the emptiness, by a consistent answer
+	emptied   bool      // there were instances, and their absence is believed
 
 	news news // guarded by watch.mu
 }
@@ -52,7 +53,7 @@ func (l *line) run(ctx context.Context) {
 
 // turn asks once and believes the answer, or not.
 func (l *line) turn(ctx context.Context) error {
-	if time.Since(l.listed) >= refresh {
+	if time.Since(l.listed) >= l.freshness() {
 		l.index = 0
 	}
 	a, err := l.ask(ctx, question{index: l.index, wait: l.patience(), stale: true})
@@ -114,10 +115,20 @@ func (l *line) advance(index uint64) {
 	l.index = max(index, 1)
 }
 
+// freshness is how old a list may be. Where all instances have gone the next
+// look is soon: a server that forgot them, and remembers, need not count that
+// as a change.
+func (l *line) freshness() time.Duration {
+	if hold := l.watch.registry.config.Hold; l.emptied && hold > 0 {
+		return max(hold/2, time.Second)
+	}
+	return refresh
+}
+
 // patience is how long the next query may be held: an empty answer in doubt
 // wants another look when its time is up.
 func (l *line) patience() time.Duration {
-	wait := l.watch.registry.config.Wait
+	wait := min(l.watch.registry.config.Wait, l.freshness())
 	if l.doubted.IsZero() {
 		return wait
 	}
@@ -143,6 +154,7 @@ func (l *line) knows() bool {
 func (l *line) believe(set []registry.Instance, desperate bool) {
 	if len(set) > 0 || !l.had() {
 		l.doubted, l.confirmed = time.Time{}, false
+		l.emptied = l.emptied && len(set) == 0
 		l.publish(set, desperate)
 		return
 	}
@@ -150,7 +162,7 @@ func (l *line) believe(set []registry.Instance, desperate bool) {
 		l.doubted = time.Now()
 	}
 	if time.Since(l.doubted) >= l.watch.registry.config.Hold {
-		l.doubted, l.confirmed = time.Time{}, false
+		l.doubted, l.confirmed, l.emptied = time.Time{}, false, true
 		l.publish(nil, false)
 		return
 	}
