@@ -12,7 +12,6 @@ import (
 	"example.com/app/platform/command"
 	"example.com/app/services"
 	"example.com/app/services/issuer/account"
-	"example.com/app/sim"
 	"example.com/app/sim/desk"
 	"example.com/app/sim/scenarios"
 )
@@ -30,7 +29,7 @@ func main() {
 		command.Passwd(account.SetPassword),
 		command.Certs(),
 		command.Version(version),
-		desk.Command(desk.System{Roles: services.All, Scenarios: append([]sim.Scenario{scenarios.Storm()}, services.Scenarios()...), Version: version}),
+		desk.Command(desk.System{Roles: services.All, Scenarios: append(scenarios.All(), services.Scenarios()...), Version: version}),
 	)
 	os.Exit(command.Report(os.Stderr, root.Execute()))
 }

@@ -31,6 +31,7 @@ type System struct {
 
 // Command is `app sim`.
 func Command(sys System) *cobra.Command {
+	sys = sys.withZoo()
 	o := options{}
 	cmd := &cobra.Command{
 		Use:   "sim [SCENARIO]",
@@ -80,7 +81,7 @@ Ctrl-C ended the run before its time.`,
 		},
 	}
 	o.flags(cmd.Flags())
-	cmd.AddCommand(list(sys), describe(sys), test())
+	cmd.AddCommand(list(sys), describe(sys), zooCommand(sys), test())
 	return cmd
 }
 
