@@ -15,25 +15,16 @@ import (
 	"example.com/app/sim/scenarios"
 )
 
-// TestTheScenariosHold plays every scenario that is about the roles of the
-// program.
+// TestTheScenariosHold plays every scenario with the roles of the program, what
+// has broken one of them before first.
 func TestTheScenariosHold(t *testing.T) {
-	seeds := []uint64{1, 2, 3}
-	if testing.Short() {
-		seeds = seeds[:1]
-	}
-	for _, s := range scenarios.All() {
+	for _, s := range append(scenarios.All(), services.Scenarios()...) {
 		if s.Roles != nil {
 			continue // it brings roles of its own, and is tested where it is
 		}
 		t.Run(s.Name, func(t *testing.T) {
 			t.Parallel()
-			for _, seed := range seeds {
-				report := play(t, s, sim.Options{Seed: seed})
-				t.Logf("seed %d: %d requests, %d failed, first %.120s", seed, report.Requests, report.Failed, report.FirstLost)
-				require.Empty(t, report.Violations, "seed %d", seed)
-				require.Positive(t, report.Requests)
-			}
+			sim.Test(t, s, sim.TestOptions{Roles: services.All, Seeds: 2})
 		})
 	}
 }

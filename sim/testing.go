@@ -41,7 +41,7 @@ func Test(t *testing.T, s Scenario, o TestOptions) {
 	}
 	for _, name := range kept(t, o.Schedules, s.Name) {
 		t.Run(filepath.Base(name), func(t *testing.T) {
-			f, err := os.Open(name) //nolint:gosec // the test names it
+			f, err := os.Open(name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +71,7 @@ func kept(t *testing.T, dir, scenario string) []string {
 	}
 	var own []string
 	for _, name := range all {
-		if f, err := os.Open(name); err == nil { //nolint:gosec // Glob found it
+		if f, err := os.Open(name); err == nil {
 			if s, err := fault.Read(f); err != nil {
 				t.Errorf("%s: %v", name, err)
 			} else if s.Scenario == scenario {
@@ -85,7 +85,7 @@ func kept(t *testing.T, dir, scenario string) []string {
 
 // seeds reads "seeds=3-50" of the arguments of a test.
 func seeds(count int, args []string) (first, last uint64, err error) {
-	first, last = 1, uint64(count) //nolint:gosec // it is small
+	first, last = 1, uint64(count)
 	if count <= 0 {
 		last = 3
 		if testing.Short() {

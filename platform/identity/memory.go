@@ -91,7 +91,7 @@ func (m *Memory) keep(now time.Time) error {
 	if len(m.roots) == 0 {
 		return m.add(now)
 	}
-	if c := m.roots[0].cert; now.Sub(c.NotBefore) > 2*c.NotAfter.Sub(c.NotBefore)/3 {
+	if born := m.roots[0].cert.NotBefore.Add(backdate); now.Sub(born) > 2*m.config.RootTTL/3 {
 		return m.add(now)
 	}
 	for last := m.roots[len(m.roots)-1]; !last.until.IsZero() && !now.Before(last.until); last = m.roots[len(m.roots)-1] {

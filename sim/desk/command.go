@@ -149,7 +149,7 @@ func (o *options) task(cmd *cobra.Command, sys System, args []string) (*task, er
 }
 
 func readSchedule(name string) (fault.Schedule, error) {
-	f, err := os.Open(name) //nolint:gosec // the user names it
+	f, err := os.Open(name)
 	if err != nil {
 		return fault.Schedule{}, &command.UsageError{Err: fmt.Errorf("--schedule: %w", err)}
 	}

@@ -50,7 +50,7 @@ func (t *task) draw(r *sim.Report, events []trace.Event) error {
 		if write == nil {
 			continue // it was written as it grew
 		}
-		f, err := os.Create(name) //nolint:gosec // the user names it
+		f, err := os.Create(name)
 		if err != nil {
 			return fmt.Errorf("--trace: %w", err)
 		}

@@ -35,7 +35,7 @@ function of its seed. Everything behind "test" goes to go test.`,
 			if err != nil {
 				return &command.HintError{Err: err, Hint: "go test runs the same tests in virtual time: alike from run to run, and not the same"}
 			}
-			run := exec.CommandContext(cmd.Context(), gocmd, append(append([]string{"test"}, flags...), args...)...) //nolint:gosec // it is go
+			run := exec.CommandContext(cmd.Context(), gocmd, append(append([]string{"test"}, flags...), args...)...)
 			run.Env = append(twin.Env(), env...)
 			run.Stdout, run.Stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			err = run.Run()

@@ -91,5 +91,5 @@ func (p Plan) pair(r *rand.Rand) (string, string) {
 func Rand(seed uint64, event ...string) *rand.Rand {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(strings.Join(event, "\x00")))
-	return rand.New(rand.NewPCG(seed, h.Sum64())) //nolint:gosec // it must be repeatable
+	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }

@@ -121,9 +121,9 @@ func (l Load) Each(ctx context.Context, do func(i int, c Call)) {
 	start := time.Now()
 	tick := time.NewTimer(time.Hour)
 	defer tick.Stop()
-	choice := rand.New(rand.NewPCG(l.Seed, 1)) //nolint:gosec // it must be repeatable
+	choice := rand.New(rand.NewPCG(l.Seed, 1))
 	i := 0
-	for due := range l.Arrivals(rand.New(rand.NewPCG(l.Seed, 2))) { //nolint:gosec // the same
+	for due := range l.Arrivals(rand.New(rand.NewPCG(l.Seed, 2))) {
 		if due >= l.Duration {
 			return
 		}

@@ -64,7 +64,6 @@ type chrome struct {
 	wrote bool
 	pids  map[string]int
 	lanes map[string]*lanes // by host
-	flows int
 }
 
 func (c *chrome) text(s string) { _, _ = c.w.WriteString(s) } // Flush tells

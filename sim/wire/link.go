@@ -75,7 +75,7 @@ type road struct {
 func newRoad(seed uint64, from, to string) *road {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(from + "\x00" + to))
-	return &road{rand: rand.New(rand.NewPCG(seed, h.Sum64()))} //nolint:gosec // it must be repeatable
+	return &road{rand: rand.New(rand.NewPCG(seed, h.Sum64()))}
 }
 
 // maxRTO is where the retransmission timeout stops doubling (RFC 6298 §2.5).
