@@ -164,9 +164,8 @@ func Rotation() sim.Scenario {
 	}
 }
 
-// rootTTL has a root replaced 40 s after it was made: that is two thirds of its
-// life, which is dated back by an hour.
-const rootTTL = 31 * time.Minute
+// rootTTL is how long a root is good for: it is replaced after two thirds of it.
+const rootTTL = time.Minute
 
 // A late Source tells a role of each change a while after all others.
 type late struct {
