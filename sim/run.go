@@ -75,13 +75,13 @@ func (w *World) play(ctx context.Context, faults []fault.Fault) error {
 		w.leftovers(ctx)
 		w.Ground.Close(append(w.Hosts(), userHost)...)
 	}()
-	if !w.options.Live {
-		sides.Go(func() { w.tidy(side) })
-	}
 	if err := w.start(ctx); err != nil {
 		return errors.Join(err, w.Fleet.Close())
 	}
 	w.up = time.Since(begin)
+	if twin.Exact && !w.options.Live {
+		sides.Go(func() { w.tidy(side) })
+	}
 	reg, net := w.Ground.Host(userHost)
 	w.user = load.NewUser(net, w.Scenario.Patience)
 	w.logIn()
@@ -97,11 +97,14 @@ func (w *World) play(ctx context.Context, faults []fault.Fault) error {
 
 // start starts the hosts one after the other.
 func (w *World) start(ctx context.Context) error {
-	for _, h := range w.hosts {
+	for i, h := range w.hosts {
 		if err := w.Fleet.Start(ctx, h); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("scenario %s: %w", w.Scenario.Name, err)
 		}
 		w.state(h, "up")
+		if twin.Exact && !w.options.Live && i%8 == 7 {
+			collect()
+		}
 	}
 	return nil
 }
@@ -237,14 +240,19 @@ func (w *World) open() string {
 // much is how many events make the twin collect its garbage.
 const much = 2000
 
-// tidy collects garbage while everybody waits: the twin can at no other time, or
-// what finalizers and caches do would depend on when that was.
+// tidy collects garbage now and then.
 func (w *World) tidy(ctx context.Context) {
 	for last := 0; wait(ctx, 500*time.Millisecond); {
-		if n := w.Trace.Len(); twin.Exact && n-last >= much {
+		if n := w.Trace.Len(); n-last >= much {
 			last = n
-			synctest.Wait()
-			twin.Collect()
+			collect()
 		}
 	}
+}
+
+// collect collects garbage while everybody waits: the twin can at no other time,
+// or what finalizers and caches do would depend on when that was.
+func collect() {
+	synctest.Wait()
+	twin.Collect()
 }
