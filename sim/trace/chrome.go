@@ -2,9 +2,11 @@ package trace
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -44,7 +46,12 @@ func WriteChrome(w io.Writer, events []Event, meta Meta) error {
 			c.instant(e)
 		}
 	}
-	slices.SortStableFunc(calls, func(a, b Event) int { return int(max(-1, min(1, (a.At-a.Took)-(b.At-b.Took)))) })
+	slices.SortStableFunc(calls, func(a, b Event) int {
+		if c := cmp.Compare(a.At-a.Took, b.At-b.Took); c != 0 {
+			return c
+		}
+		return cmp.Compare(rank(a), rank(b)) // an arrow begins at the user, also where nothing takes time
+	})
 	for _, e := range calls {
 		c.call(e)
 	}
@@ -54,6 +61,14 @@ func WriteChrome(w io.Writer, events []Event, meta Meta) error {
 		return fmt.Errorf("write the trace: %w", err)
 	}
 	return nil
+}
+
+// rank puts what a user asked before what came of it.
+func rank(e Event) int {
+	if e.Kind == Request {
+		return 0
+	}
+	return 1
 }
 
 // faultsPid is the process that faults are shown in.
@@ -156,6 +171,9 @@ func (c *chrome) instant(e Event) {
 	case Violation:
 		c.add(mark{Name: "VIOLATION " + e.Name, Ph: "i", Cat: "violation", S: "g", Pid: faultsPid, Tid: 1, Ts: micros(e.At), Args: args})
 	case Count:
+		if math.IsNaN(e.Value) || math.IsInf(e.Value, 0) {
+			return // JSON has no such numbers (RFC 8259, section 6)
+		}
 		c.add(mark{Name: e.Name, Ph: "C", Pid: max(faultsPid, c.pids[e.Host]), Ts: micros(e.At), Args: map[string]any{"value": e.Value}})
 	default:
 		c.add(mark{Name: string(e.Kind) + " " + e.Name, Ph: "i", Cat: string(e.Kind), S: "p", Pid: max(faultsPid, c.pids[e.Host]), Tid: 0, Ts: micros(e.At), Args: args})

@@ -67,7 +67,7 @@ func (t *texts) of(s string) int64 {
 }
 
 func paint(events []Event, meta Meta) picture {
-	p := picture{Meta: meta, Hosts: Hosts(events), Kinds: []Kind{Fault, Heal, State, Violation, Fact, Log, Count}, Calls: [][]int64{}, Marks: [][]int64{}}
+	p := picture{Meta: meta, Hosts: append([]string{}, Hosts(events)...), Kinds: []Kind{Fault, Heal, State, Violation, Fact, Log, Count}, Calls: [][]int64{}, Marks: [][]int64{}}
 	host := map[string]int64{"": -1}
 	for i, h := range p.Hosts {
 		host[h] = int64(i)

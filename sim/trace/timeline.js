@@ -66,7 +66,8 @@ function layout() {
   LABEL = width < 600 ? 84 : 130;
   let y = top0();
   for (const l of lanes) { l.y = y; y += l.rows * ROW + GAP; }
-  height = Math.max(y + 6, stage.clientHeight);
+  height = stage.clientHeight; // browsers limit how tall a canvas can be: it shows a part and stays in place
+  $("rest").style.height = Math.max(0, y + 6 - height) + "px";
   canvas.style.height = height + "px";
   canvas.width = Math.round(width * dpr);
   canvas.height = Math.round(height * dpr);
@@ -80,6 +81,7 @@ function first(list, t) { // the first of those that begin at t or later
 
 let bars = 0;
 function draw() {
+  const down = stage.scrollTop, seen = (l) => l.y + l.rows * ROW + GAP > top0() + down && l.y - GAP < height + down;
   const c = { bg: css("--bg"), fg: css("--fg"), dim: css("--dim"), line: css("--line"), ok: css("--ok"), user: css("--user"), bad: css("--bad"), fault: css("--fault"), hit: css("--hit") };
   ctx.setTransform(dpr, 0, 0, dpr, 0, 0);
   ctx.fillStyle = c.bg;
@@ -114,10 +116,14 @@ function draw() {
     ctx.fillStyle = c.fg; ctx.fillText(words, at, AXIS + row * FAULTROW + (FAULTROW - 2) / 2);
     said[row] = at + ctx.measureText(words).width + 6;
   }
+  // lanes move under the times and the faults
+  const scrolled = () => { ctx.save(); ctx.beginPath(); ctx.rect(0, top0() - GAP / 2, width, height); ctx.clip(); ctx.translate(0, -down); };
+  scrolled();
   // calls
   bars = 0;
   const q = matches, rest = chosen || q;
-  lanes.forEach((l) => {
+  const shown = lanes.filter(seen);
+  shown.forEach((l) => {
     ctx.fillStyle = c.line; ctx.fillRect(0, l.y - GAP / 2, width, 1);
     const ends = [];
     for (let i = first(l.calls, from - l.longest); i < l.calls.length; i++) {
@@ -142,26 +148,33 @@ function draw() {
   });
   ctx.globalAlpha = 1;
   if (chosen) arrows(c);
+  const last = new Map(); // facts that lie on each other are drawn once
   // what became of hosts, what was stated, what was logged
   for (const m of marks) {
     if (m.at < from || m.at > to || m.kind === FAULT || m.kind === HEAL || m.kind === VIOLATION) continue;
     const l = lanes[m.host];
-    if (!l) continue;
+    if (!l || !seen(l)) continue;
     const a = x(m.at), y = l.y - GAP / 2, tall = l.rows * ROW + GAP - 2;
     if (m.kind === STATE) {
       ctx.fillStyle = text(m.name) === "up" || text(m.name) === "back" ? c.user : c.bad;
       ctx.fillRect(a - 1, y, 2, tall);
       if (m.at > 0 && span < 4e7 || text(m.name) !== "up") { ctx.textAlign = "left"; ctx.fillText(text(m.name), a + 4, l.y + l.rows * ROW / 2); }
     } else if (m.kind === FACT) {
+      if (!(chosen && m.id === chosen) && a - (last.get(l) ?? -9) < 1) continue;
+      last.set(l, a);
       ctx.fillStyle = chosen && m.id === chosen ? c.hit : c.dim;
       ctx.beginPath(); ctx.arc(a, y + tall - 1, 2, 0, 7); ctx.fill();
     } else if (m.kind === LOG) { ctx.fillStyle = c.fault; ctx.fillRect(a, y + tall - 3, 2, 3); }
   }
+  ctx.restore();
   for (const v of violations) {
     if (v.at < from || v.at > to) continue;
     ctx.fillStyle = c.bad; ctx.fillRect(x(v.at) - 1, 0, 2, height);
     ctx.textAlign = x(v.at) > width * .6 ? "right" : "left";
     ctx.font = "600 12px system-ui, sans-serif";
+    const wide = ctx.measureText(text(v.name)).width;
+    ctx.fillStyle = c.bg; ctx.fillRect(ctx.textAlign === "right" ? x(v.at) - wide - 12 : x(v.at) + 1, 0, wide + 11, AXIS - 4); // its text hides the times
+    ctx.fillStyle = c.bad;
     ctx.fillText(text(v.name), x(v.at) + (ctx.textAlign === "left" ? 6 : -6), AXIS / 2);
     ctx.font = "12px system-ui, sans-serif";
   }
@@ -171,7 +184,9 @@ function draw() {
   ctx.textAlign = "right"; ctx.fillStyle = c.dim;
   ctx.fillText("faults", LABEL - 10, AXIS + faultRows * FAULTROW / 2);
   ctx.fillStyle = c.fg;
-  for (const l of lanes) ctx.fillText(l.name, LABEL - 10, l.y + l.rows * ROW / 2 - 1, LABEL - 14);
+  scrolled();
+  for (const l of shown) ctx.fillText(l.name, LABEL - 10, l.y + l.rows * ROW / 2 - 1, LABEL - 14);
+  ctx.restore();
   document.body.dataset.lanes = lanes.length;
   document.body.dataset.bars = bars;
   document.body.dataset.ready = "yes";
@@ -210,7 +225,9 @@ function show(a, b) {
 function zoom(factor, at) { const t = at === undefined ? (from + to) / 2 : at; show(t - (t - from) * factor, t + (to - t) * factor); }
 function near(t, span) { show(t - span * .7, t + span * .3); }
 
-function under(px, py) {
+function under(px, down) {
+  if (down < top0() - GAP / 2) return null;
+  const py = down + stage.scrollTop;
   const l = lanes.find((o) => py >= o.y - GAP / 2 && py < o.y + o.rows * ROW + GAP / 2);
   if (!l) return null;
   let best = null, how = 6;
@@ -313,6 +330,7 @@ $("in").addEventListener("click", () => zoom(.5));
 $("out").addEventListener("click", () => zoom(2));
 $("all").addEventListener("click", () => show(0, data.end));
 $("filter").addEventListener("input", (e) => search(e.target.value));
+stage.addEventListener("scroll", redraw);
 window.addEventListener("resize", () => { layout(); redraw(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 

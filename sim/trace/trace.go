@@ -13,6 +13,7 @@ package trace
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -58,9 +59,9 @@ const (
 // Append adds the event's line to b, without its end. Whatever is in the event,
 // it is one line.
 func (e Event) Append(b []byte) []byte {
-	b = seconds(b, e.At)
-	b = append(append(b, "s "...), e.Kind...)
-	b = word(b, "", e.Host)
+	b = append(seconds(b, e.At), 's')
+	b = word(b, "", string(e.Kind))
+	b = word(b, "", cmp.Or(e.Host, nobody))
 	b = word(b, "<- ", e.Peer)
 	b = word(b, "", e.Name)
 	b = word(b, "", e.Detail)
@@ -73,6 +74,9 @@ func (e Event) Append(b []byte) []byte {
 	}
 	return word(b, "#", e.ID)
 }
+
+// nobody stands for no host, so that a name is not taken for one.
+const nobody = "-"
 
 // word adds a text with a mark in front of it, if there is any; quoted where it
 // could be taken for something else.
@@ -114,7 +118,7 @@ func seconds(b []byte, d time.Duration) []byte {
 // A Config says what a Trace keeps. The zero value is the default.
 type Config struct {
 	Limit int       // events that are kept, the last ones; 0 means 1,000,000
-	Begin time.Time // when the run began
+	Begin time.Time // when the run began; zero means when the trace is made
 	Lines io.Writer // gets each line as it comes; nil: nobody does
 }
 
@@ -136,6 +140,9 @@ type Trace struct {
 func New(cfg Config) *Trace {
 	if cfg.Limit <= 0 {
 		cfg.Limit = 1_000_000
+	}
+	if cfg.Begin.IsZero() {
+		cfg.Begin = time.Now()
 	}
 	return &Trace{cfg: cfg, hash: sha256.New()}
 }
@@ -195,7 +202,7 @@ func (t *Trace) Since(n int) (events []Event, next int) {
 // Meta is what is known of a run beside its events.
 type Meta struct {
 	Scenario string
-	Seed     uint64
+	Seed     uint64 `json:",string"` // a number of JavaScript would round it
 	Hash     string
 	Version  string // of the program
 }

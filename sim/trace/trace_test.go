@@ -31,7 +31,7 @@ func TestALineSaysEverythingOnce(t *testing.T) {
 		},
 		`1.500000000s fact orders-1 order.created "a \"b\"\nc" #x`: {At: 1500 * time.Millisecond, Kind: trace.Fact, Host: "orders-1", Name: "order.created", Detail: "a \"b\"\nc", ID: "x"},
 		`1.000000000s count greeter-1 queue =2.5`:                  {At: time.Second, Kind: trace.Count, Host: "greeter-1", Name: "queue", Value: 2.5},
-		`1.000000000s fact "#1" "+x"`:                              {At: time.Second, Kind: trace.Fact, Name: "#1", Detail: "+x"},
+		`1.000000000s fact - "#1" "+x"`:                            {At: time.Second, Kind: trace.Fact, Name: "#1", Detail: "+x"},
 	} {
 		require.Equal(t, want, string(e.Append(nil)))
 	}
