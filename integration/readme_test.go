@@ -48,7 +48,7 @@ func TestREADMECommandsDoWhatItShows(t *testing.T) {
 	here := strings.NewReplacer("go run .", program, "localhost:8080", web, "localhost:9090", admin)
 	home := t.TempDir()
 	env := append(os.Environ(), "APP_HTTP="+web, "APP_ADMIN="+admin, "APP_ISSUER=http://"+strings.Replace(web, "127.0.0.1", "localhost", 1),
-		"XDG_STATE_HOME="+home, "XDG_CACHE_HOME="+home)
+		"XDG_STATE_HOME="+home, "XDG_CACHE_HOME="+home, "GOCACHE="+goEnv(t, "GOCACHE"))
 	for _, s := range all {
 		cmd := exec.Command("sh", "-c", "exec "+here.Replace(s.command))
 		cmd.Env = env
@@ -66,7 +66,11 @@ func TestREADMECommandsDoWhatItShows(t *testing.T) {
 			continue
 		}
 		out, err := cmd.Output()
-		require.NoError(t, err, s.command)
+		if strings.HasPrefix(s.output, "FAIL") { // it shows how a failure looks, and must be one
+			require.ErrorAs(t, err, new(*exec.ExitError), s.command)
+		} else {
+			require.NoError(t, err, s.command)
+		}
 		require.Regexp(t, pattern(s.output), strings.TrimSpace(string(out)), s.command)
 	}
 }
@@ -76,6 +80,7 @@ func pattern(shown string) string {
 	p := regexp.QuoteMeta(strings.TrimSpace(shown))
 	p = regexp.MustCompile(` +`).ReplaceAllString(p, " +")
 	p = regexp.MustCompile(`[0-9]+(\\\.[0-9]+)?(µs|ms|ns|s\b)?`).ReplaceAllString(p, `[0-9.]+(µs|ms|ns|s)?`)
+	p = regexp.MustCompile(`(?m)^[ +]*…$`).ReplaceAllString(p, `(.|\n)*`) // a line of its own stands for any number of them
 	return "^ *" + strings.ReplaceAll(p, "…", ".*") + "$"
 }
 
@@ -83,6 +88,8 @@ func TestThePatternOfWhatIsShownCanFail(t *testing.T) {
 	require.Regexp(t, pattern("a-1 12.5ms {…}"), "a-2   9µs {x}")
 	require.NotRegexp(t, pattern("a-1 12.5ms {…}"), "b-1 12.5ms {x}")
 	require.NotRegexp(t, pattern("one"), "one\ntwo")
+	require.Regexp(t, pattern("one\n  …\nlast"), "one\ntwo\n three\nlast")
+	require.NotRegexp(t, pattern("one\n…\nlast"), "one\ntwo")
 }
 
 func background(t *testing.T, cmd *exec.Cmd) {
@@ -114,4 +121,12 @@ func waitFor(t *testing.T, url string) {
 			require.FailNow(t, url+" does not answer 200")
 		}
 	}
+}
+
+// goEnv is what `go env` says.
+func goEnv(t *testing.T, name string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "env", name).Output()
+	require.NoError(t, err)
+	return strings.TrimSpace(string(out))
 }
