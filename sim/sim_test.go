@@ -20,6 +20,7 @@ import (
 	"example.com/app/sim/load"
 	"example.com/app/sim/simtest"
 	"example.com/app/sim/trace"
+	"example.com/app/sim/twin"
 )
 
 // short is a scenario of the small system.
@@ -247,6 +248,9 @@ func TestARunThatCannotStartSaysWhy(t *testing.T) {
 }
 
 func TestScenarioTestsReplayWhatIsKept(t *testing.T) {
+	if twin.Exact {
+		t.Skip("each seed runs in a process of its own, where this one can't count it")
+	}
 	dir := t.TempDir()
 	ran := 0
 	s := short()

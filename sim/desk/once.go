@@ -22,6 +22,9 @@ import (
 // once runs the scenario in virtual time, in this process.
 func (t *task) once() error {
 	if twin.Exact {
+		if err := twin.Check(); err != nil {
+			return err
+		}
 		debug.SetGCPercent(-1) // it is off from the start; nothing may switch it on
 	}
 	signal.Reset(os.Interrupt, syscall.SIGTERM) // virtual time cannot hear of them: let them end the process

@@ -145,7 +145,7 @@ func (v *view) look(injected map[string]injection) Snapshot {
 		Calls: w.Users.Calls(), Lost: w.Users.Failed(), Faults: v.faults(injected), Violations: append([]string{}, v.broken...), Edges: v.flows(),
 	}
 	active, up := w.Active(), w.Fleet.Up()
-	for _, h := range w.Hosts() {
+	for _, h := range v.ordered() {
 		t, q := w.Tally(h), v.window(h).close(v.every)
 		s.Hosts = append(s.Hosts, Host{
 			Name: h, Role: role(h), State: v.condition(h, up, active), Rate: q.rate, Errors: q.errors, P99: ms(q.p99),
@@ -153,6 +153,19 @@ func (v *view) look(injected map[string]injection) Snapshot {
 		})
 	}
 	return s
+}
+
+// ordered is the hosts, those who call before whom they call.
+func (v *view) ordered() []string {
+	var all []string
+	for _, r := range v.world.Scenario.Roles {
+		for _, h := range v.world.Hosts() {
+			if role(h) == r.Name {
+				all = append(all, h)
+			}
+		}
+	}
+	return all
 }
 
 // fold takes one event in.

@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -15,4 +16,13 @@ func Env() []string {
 		return slices.Contains([]string{"GOMAXPROCS", "GOGC", "GOMEMLIMIT", "GODEBUG"}, name)
 	})
 	return append(env, "GOMAXPROCS=1", "GOGC=off")
+}
+
+// Check says what is wrong with the environment of a twin that was started by
+// hand: with more than one P it would spin, and drift.
+func Check() error {
+	if os.Getenv("GOMAXPROCS") != "1" || os.Getenv("GOGC") != "off" {
+		return errors.New("the exact twin needs GOMAXPROCS=1 and GOGC=off in its environment; start it with: app sim --seed=N")
+	}
+	return nil
 }

@@ -133,4 +133,8 @@ func TestTheTwinRunsOnOneProcessorAndCollectsNothingByItself(t *testing.T) {
 	require.Contains(t, env, "GOGC=off")
 	require.NotContains(t, env, "GOMAXPROCS=7")
 	require.NotContains(t, env, "GODEBUG=gctrace=1")
+	require.ErrorContains(t, twin.Check(), "the exact twin needs GOMAXPROCS=1 and GOGC=off")
+	t.Setenv("GOMAXPROCS", "1")
+	t.Setenv("GOGC", "off")
+	require.NoError(t, twin.Check())
 }
