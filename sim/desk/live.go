@@ -21,7 +21,7 @@ func (t *task) watch(ctx context.Context) error {
 	side, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var sides sync.WaitGroup
-	door, err := t.listen()
+	door, err := t.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,11 +67,11 @@ func (t *task) watch(ctx context.Context) error {
 }
 
 // listen opens the door of the live page; nil: it is not asked for.
-func (t *task) listen() (net.Listener, error) {
+func (t *task) listen(ctx context.Context) (net.Listener, error) {
 	if t.page == "" {
 		return nil, nil //nolint:nilnil // there is nothing to listen on, and nothing wrong
 	}
-	l, err := net.Listen("tcp", t.page)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", t.page)
 	if err != nil {
 		return nil, &command.UsageError{Err: fmt.Errorf("--page: %w", err)}
 	}

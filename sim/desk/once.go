@@ -112,7 +112,7 @@ func (t *task) hand(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, os.Args[1:]...) // signals reach both
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, os.Args[1:]...) //nolint:gosec // Build made it; signals reach both
 	cmd.Env, cmd.Stdout, cmd.Stderr = twin.Env(), t.cmd.OutOrStdout(), t.cmd.ErrOrStderr()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the exact twin: %w", err)

@@ -9,8 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"example.com/app/sim/trace"
 	"github.com/stretchr/testify/require"
+
+	"example.com/app/sim/trace"
 )
 
 func TestTheZeroConfigBeginsWhenItIsMade(t *testing.T) {
