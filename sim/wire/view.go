@@ -65,13 +65,12 @@ func (v *view) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if err := v.network.syn(ctx, v.name, to); err != nil {
 		return nil, fail(err)
 	}
-	leave, err := v.network.arrive(to)
-	if err != nil {
+	if err := v.network.arrive(to); err != nil {
 		return nil, fail(err)
 	}
-	defer leave()
 	inner, err := v.inner.Dial(ctx, addr)
 	if err != nil {
+		v.network.arrived(to)
 		if down := given(ctx); errors.Is(down, syscall.ENETDOWN) {
 			err = fail(down)
 		}
@@ -114,7 +113,9 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c, err := l.view.wrap(inner, true); err == nil {
+		c, err := l.view.wrap(inner, true)
+		l.view.network.arrived(l.view.name)
+		if err == nil {
 			return c, nil
 		} // it has crashed just now: the next Accept fails
 	}

@@ -330,23 +330,27 @@ func (n *Network) dialling(ctx context.Context, v *view) (context.Context, func(
 	}, nil
 }
 
-// arrive lets a connection in at a host, if that takes another one. Leave is
-// called when it has been accepted, or not.
-func (n *Network) arrive(name string) (leave func(), err error) {
+// arrive lets a connection in at a host, if that takes another one. It holds its
+// place until arrived is called: by who has accepted it, after it has entered, or
+// by its dialler where nobody has.
+func (n *Network) arrive(name string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	h := n.host(name)
 	for _, l := range n.limits {
 		if Match(l.place, name, n.zone(name)) && n.taken(name)+h.arriving >= l.connections {
-			return nil, syscall.ECONNREFUSED
+			return syscall.ECONNREFUSED
 		}
 	}
 	h.arriving++
-	return func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		h.arriving--
-	}, nil
+	return nil
+}
+
+// arrived gives the place of a connection back.
+func (n *Network) arrived(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.host(name).arriving--
 }
 
 // taken is the number of connections that a host has accepted. The caller holds
