@@ -134,11 +134,16 @@ func TestTheirLeastRequestCountsCalls(t *testing.T) {
 	e := quality.Theirs()[2].New(quality.Ground{})
 	e.Update([]quality.Instance{{Number: 0}, {Number: 1}})
 	busy, _ := e.Pick()
-	for range 20 {
+	toBusy := 0
+	for range 2000 {
 		to, done := e.Pick()
-		require.NotEqual(t, busy, to, "it is one in flight ahead")
+		if to == busy {
+			toBusy++
+		}
 		done(balance.OK, quality.Report{})
 	}
+	// It may draw the same instance ten times: one pick of 1,024.
+	require.Less(t, toBusy, 30, "it is one in flight ahead")
 }
 
 func TestANameThatNobodyHasIsASlip(t *testing.T) {
