@@ -131,14 +131,16 @@ func TestEX7BaggageAndTraceStateAreLimited(t *testing.T) {
 			head string
 			want int
 		}{
-			"baggage of the W3C's size":   {"Baggage: " + members(8<<10) + "\n", 200},
-			"as much as a header holds":   {"Baggage: " + members(60<<10) + "\n", 200},
-			"many headers of baggage":     {strings.Repeat("Baggage: "+members(512)+"\n", 60), 200},
-			"a long state":                {"Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\nTracestate: " + members(60<<10) + "\n", 200},
-			"a state that is none":        {"Tracestate: ,=,;=,\n", 200},
-			"more than a header holds":    {"Baggage: " + members(70<<10) + "\n", 431},
-			"a state of more than that":   {"Tracestate: " + members(70<<10) + "\n", 431},
-			"more headers than anybody's": {strings.Repeat("Baggage: a=b\n", 10_000), 431},
+			"baggage of the W3C's size":    {"Baggage: " + members(8<<10) + "\n", 200},
+			"as much as a header holds":    {"Baggage: " + members(60<<10) + "\n", 200},
+			"many headers of baggage":      {strings.Repeat("Baggage: "+members(512)+"\n", 60), 200},
+			"a long state":                 {"Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\nTracestate: " + members(60<<10) + "\n", 200},
+			"a state that services refuse": {"Tracestate: " + members(66<<10) + "\n", 200},
+			"a language like that":         {"Accept-Language: " + members(66<<10) + "\n", 200},
+			"a state that is none":         {"Tracestate: ,=,;=,\n", 200},
+			"more than a header holds":     {"Baggage: " + members(70<<10) + "\n", 431},
+			"a state of more than that":    {"Tracestate: " + members(70<<10) + "\n", 431},
+			"more headers than anybody's":  {strings.Repeat("Baggage: a=b\n", 10_000), 431},
 		} {
 			text := "GET /v1/greetings/Ada HTTP/1.1\nHost: x\n" + c.head + "\n"
 			before := allocated()

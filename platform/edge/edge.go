@@ -199,6 +199,9 @@ func (e *Edge) identify(r *http.Request) {
 	r.Header[requestID] = []string{e.cfg.NewID()}
 }
 
+// maxHost is what a name of the DNS (RFC 1035 §2.3.4) and a port take.
+const maxHost = 253 + len(":65535")
+
 // check refuses what has no business here, whoever sends it.
 func (e *Edge) check(r *http.Request) error {
 	switch r.Method {
@@ -208,6 +211,9 @@ func (e *Edge) check(r *http.Request) error {
 	}
 	if max(len(r.RequestURI), len(r.URL.Path)+len(r.URL.RawQuery)) > e.cfg.MaxURL {
 		return errs.Invalid.New("the URL is longer than %d bytes", e.cfg.MaxURL).Because("URL_TOO_LONG").Status(http.StatusRequestURITooLong)
+	}
+	if len(r.Host) > maxHost {
+		return errs.Invalid.New("the host is longer than %d bytes", maxHost).Because("BAD_HOST")
 	}
 	fields := 0
 	for _, values := range r.Header {

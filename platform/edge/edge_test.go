@@ -89,6 +89,18 @@ func TestHT7MethodsThatTunnelOrShowCookiesAreRefused(t *testing.T) {
 	}
 }
 
+func TestGW5AHostIsNoLongerThanANameCanBe(t *testing.T) {
+	w := newWorld(t, edge.Config{})
+	for host, want := range map[string]int{
+		strings.Repeat("a.", 126) + "a:65535": http.StatusOK,
+		strings.Repeat("a.", 130):             http.StatusBadRequest,
+	} {
+		r := w.request(http.MethodGet, "/")
+		r.Host = host
+		require.Equal(t, want, w.send(r).Code, len(host))
+	}
+}
+
 func TestGW5PathsInAnyOtherFormAreRefused(t *testing.T) {
 	w := newWorld(t, edge.Config{})
 	for _, path := range []string{

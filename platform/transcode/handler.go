@@ -59,6 +59,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id = h.cfg.NewID()
 	}
 	edge(r.Header)
+	h.shorten(r.Header)
 	r.Header.Set(requestID, id)
 	w.Header().Set(requestID, id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -82,6 +83,21 @@ func wellFormed(id string) bool {
 func edge(h http.Header) {
 	for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Forwarded", requestID} {
 		h.Del(name)
+	}
+}
+
+// shorten leaves out what says how to answer, or where a trace is from, and is so
+// long that a service might refuse the call for it, whose limit is not ours. W3C
+// Trace Context asks for 512 bytes of Tracestate at least (§3.3.1.5).
+func (h *handler) shorten(header http.Header) {
+	for _, name := range []string{"Accept-Language", "Traceparent", "Tracestate"} {
+		size := 0
+		for _, value := range header[name] {
+			size += len(value)
+		}
+		if size > h.cfg.MaxHint {
+			header.Del(name)
+		}
 	}
 }
 

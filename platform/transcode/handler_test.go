@@ -55,6 +55,19 @@ func TestFewHeadersBecomeMetadata(t *testing.T) {
 	}
 }
 
+func TestALongHintIsLeftOut(t *testing.T) {
+	srv := serve(t, transcode.Config{}, &echo{})
+	metadata := func(name, value string) string {
+		return do(t, srv, "GET", "/v1/echoes/Ada", "", name+": "+value).text
+	}
+	for _, name := range []string{"Accept-Language", "Traceparent", "Tracestate"} {
+		require.Contains(t, metadata(name, strings.Repeat("a", 4<<10)), strings.ToLower(name)+"=a")
+		long := metadata(name, strings.Repeat("a", 4<<10+1))
+		require.Contains(t, long, "x-client=", "it is answered")
+		require.NotContains(t, long, strings.ToLower(name)+"=")
+	}
+}
+
 func TestARequestHasAnID(t *testing.T) {
 	srv := serve(t, transcode.Config{NewID: func() string { return "made" }}, &echo{})
 	for given, want := range map[string]string{

@@ -43,6 +43,7 @@ type Config struct {
 	Timeout    time.Duration // of a unary call without Grpc-Timeout; 0 means 30 s
 	MaxTimeout time.Duration // the most that Grpc-Timeout gives a unary call; 0 means 2 minutes
 	KeepAlive  time.Duration // between comments on an event stream; 0 means 15 s
+	MaxHint    int           // bytes of a header that is handed on and that a call can do without: longer ones are left out; 0 means 4 KiB
 	NewID      func() string // makes a request id, called from many goroutines; nil means at random
 
 	// Admit decides whether a request may call the method of its route, before
@@ -99,6 +100,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.KeepAlive == 0 {
 		c.KeepAlive = 15 * time.Second
+	}
+	if c.MaxHint == 0 {
+		c.MaxHint = 4 << 10
 	}
 	if c.NewID == nil {
 		c.NewID = rand.Text
