@@ -77,8 +77,7 @@ func TestGR1GR11MalformedCallsEndWithACode(t *testing.T) {
 				require.NotContains(t, text, inside, name)
 			}
 		}
-		_, err := w.normal("greeter").once()
-		require.NoError(t, err)
+		require.NoError(t, w.normal("greeter").once())
 	})
 }
 
@@ -165,9 +164,7 @@ func TestGR5WatchesConnectionsAndCancellationsLeaveNothing(t *testing.T) {
 				require.NoError(t, err)
 			}
 		}
-		took, err := normal.once()
-		require.NoError(t, err)
-		require.Less(t, took, 2*time.Second, "with %d watches", watches)
+		require.NoError(t, normal.once(), "with %d watches", watches)
 		var held []net.Conn
 		for range conns {
 			c, err := w.net.Dial(ctx, w.where["greeter"])
@@ -175,9 +172,7 @@ func TestGR5WatchesConnectionsAndCancellationsLeaveNothing(t *testing.T) {
 			held = append(held, c)
 			newAttacker(c)
 		}
-		took, err = normal.once()
-		require.NoError(t, err)
-		require.Less(t, took, 2*time.Second, "with %d connections", conns)
+		require.NoError(t, normal.once(), "with %d connections", conns)
 		client := greeterpb.NewGreeterClient(open[0])
 		for range calls {
 			gone, cancel := context.WithCancel(ctx)
@@ -186,9 +181,7 @@ func TestGR5WatchesConnectionsAndCancellationsLeaveNothing(t *testing.T) {
 			cancel()
 			_ = stream
 		}
-		took, err = normal.once()
-		require.NoError(t, err)
-		require.Less(t, took, 2*time.Second, "after %d cancellations", calls)
+		require.NoError(t, normal.once(), "after %d cancellations", calls)
 		leave()
 		for _, c := range held {
 			_ = c.Close()

@@ -206,7 +206,7 @@ func (r *report) run(t *testing.T, f flood, c crowd) {
 	all.Wait()
 	r.lines = append(r.lines, fmt.Sprintf("%-38s %9d %6d %6d %6d %9s", f.name, steps, conns, asked, lost, slowest.Round(time.Millisecond)))
 	require.Zero(t, lost, f.name)
-	require.Less(t, slowest, 2*time.Second, f.name)
+	require.Less(t, slowest, patience, f.name)
 	if !testing.Short() {
 		require.GreaterOrEqual(t, steps, 200, "%s: that was no flood", f.name)
 	}
@@ -258,8 +258,7 @@ func TestHT11FloodsDoNotReachOtherClients(t *testing.T) {
 			report.run(t, f, crowd{
 				dial: func(ctx context.Context) (net.Conn, error) { return w.net.Dial(ctx, w.where["greeter"]) },
 				ask: func() string {
-					_, err := normal.once()
-					if err != nil {
+					if err := normal.once(); err != nil {
 						return err.Error()
 					}
 					return ""
@@ -286,18 +285,21 @@ func (w *world) normal(role string) *client {
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { _ = conn.Close() })
 	c := &client{conn}
-	_, err = c.once()
-	require.NoError(w.t, err)
+	require.NoError(w.t, c.once())
 	return c
 }
 
+// patience is how long one who means well waits. It is long because attackers and
+// attacked share this machine, and whatever else runs on it; how long he did wait
+// is in the report.
+const patience = 10 * time.Second
+
 // once asks for one greeting.
-func (c *client) once() (took time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+func (c *client) once() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	start := time.Now()
-	_, err = greeterpb.NewGreeterClient(c.conn).SayHello(ctx, &greeterpb.SayHelloRequest{Name: "Ada"})
-	return time.Since(start), err
+	_, err := greeterpb.NewGreeterClient(c.conn).SayHello(ctx, &greeterpb.SayHelloRequest{Name: "Ada"})
+	return err
 }
 
 // TestHT12UnknownFrameTypesAreIgnored sends each between two greetings on one

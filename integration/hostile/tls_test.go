@@ -86,7 +86,7 @@ func (w *world) browser() *http.Client {
 		ForceAttemptHTTP2: true,
 	}
 	w.t.Cleanup(t.CloseIdleConnections)
-	return &http.Client{Transport: t, Timeout: 5 * time.Second}
+	return &http.Client{Transport: t, Timeout: patience}
 }
 
 // page asks for a greeting, and says what was wrong.

@@ -155,7 +155,7 @@ func (w *world) eventually(what string, so func() bool) {
 // get asks the gateway for a path as a normal client does, and returns the
 // status, or what else came of it.
 func (w *world) get(path string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	transport := w.transport()
 	defer transport.CloseIdleConnections()
