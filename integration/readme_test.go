@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"example.com/app/sim/twin"
 )
 
 // A step is a command that the README shows, and what it shows of its output.
@@ -129,4 +131,14 @@ func goEnv(t *testing.T, name string) string {
 	out, err := exec.CommandContext(t.Context(), "go", "env", name).Output()
 	require.NoError(t, err)
 	return strings.TrimSpace(string(out))
+}
+
+// TestREADMEListsEachEditOfTheTwin compares the table that ablation prints, but
+// for its last column.
+func TestREADMEListsEachEditOfTheTwin(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	for _, e := range twin.Edits() {
+		require.Contains(t, string(readme), "\n"+e.Row()+" | ", "go run ./integration/bench/ablation")
+	}
 }

@@ -26,6 +26,7 @@ type Config struct {
 	Main  string    // package to build; empty: that at the module's root
 	Cache string    // where twins are kept; empty: app/sim in the user's cache directory
 	Keep  int       // twins of older sources that are kept; 0 means 3
+	Edits []Edit    // what the overlay changes; nil means Edits()
 	Say   io.Writer // hears of a build, which takes up to a minute; nil: nobody
 }
 
@@ -75,7 +76,7 @@ func (b *build) compiler(dir string) (gocmd string, flags, env []string, err err
 	if err != nil {
 		return "", nil, nil, err
 	}
-	overlay, err := Overlay(goroot, b.env.GOVERSION, filepath.Join(dir, "overlay"))
+	overlay, err := Overlay(goroot, b.env.GOVERSION, filepath.Join(dir, "overlay"), b.Edits)
 	return filepath.Join(goroot, "bin", "go"), []string{"-trimpath", "-buildvcs=false", "-tags=simexact", "-overlay=" + overlay}, env, err
 }
 
@@ -116,6 +117,9 @@ func find(ctx context.Context, cfg Config) (*build, error) {
 	if b.Keep == 0 {
 		b.Keep = 3
 	}
+	if b.Edits == nil {
+		b.Edits = Edits()
+	}
 	if b.Main == "" {
 		b.Main = "."
 	}
@@ -131,7 +135,7 @@ func (b *build) program() string { return filepath.Join(b.dir(), "app") }
 func (b *build) sum() (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, b.env.GOVERSION, b.env.GOOS, b.env.GOARCH, b.Main, added)
-	for _, e := range Edits() {
+	for _, e := range b.Edits {
 		fmt.Fprintf(h, "%q\n", e)
 	}
 	root := os.DirFS(b.root())

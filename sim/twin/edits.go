@@ -1,5 +1,10 @@
 package twin
 
+import (
+	"fmt"
+	"strings"
+)
+
 // An Edit is a change of one line in a copy of Go's standard library, which the
 // twin alone is built with.
 type Edit struct {
@@ -7,6 +12,13 @@ type Edit struct {
 	Anchor string // the text that is replaced; it must occur exactly once
 	With   string // what stands there instead
 	Why    string // what makes a replay differ without it
+}
+
+// Row is the edit as a row of a table in Markdown, but for the last column: what
+// comes of a twin without it.
+func (e Edit) Row() string {
+	line, _, _ := strings.Cut(strings.TrimSpace(e.Anchor), "\n")
+	return fmt.Sprintf("| `%s` | `%s` | %s", e.File, line, e.Why)
 }
 
 // Edits lists what the overlay changes. Beside it, it adds one file to package

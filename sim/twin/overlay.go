@@ -28,12 +28,12 @@ func (e *AnchorError) Error() string {
 	return fmt.Sprintf("%s: %s has %d times, not once, the line %q", e.GoVersion, e.File, e.Found, strings.TrimSpace(e.Anchor))
 }
 
-// Overlay writes the changed copies of the files of goroot to dir, and
+// Overlay writes copies of the files of goroot, with edits, to dir, and
 // dir/overlay.json, which names them. It returns the latter's path. An error may
 // be an *AnchorError; then dir is as it was.
-func Overlay(goroot, goversion, dir string) (string, error) {
+func Overlay(goroot, goversion, dir string, edits []Edit) (string, error) {
 	files := map[string]string{}
-	for _, e := range Edits() {
+	for _, e := range edits {
 		text, ok := files[e.File]
 		if !ok {
 			b, err := os.ReadFile(filepath.Join(goroot, "src", filepath.FromSlash(e.File)))

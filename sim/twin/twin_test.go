@@ -26,7 +26,7 @@ func goroot(t *testing.T) string {
 
 func TestEveryAnchorIsInThisVersionOfGo(t *testing.T) {
 	dir := t.TempDir()
-	path, err := twin.Overlay(goroot(t), runtime.Version(), dir)
+	path, err := twin.Overlay(goroot(t), runtime.Version(), dir, twin.Edits())
 	require.NoError(t, err)
 	var overlay struct{ Replace map[string]string }
 	text, err := os.ReadFile(path)
@@ -54,7 +54,7 @@ func TestAnAnchorThatMovedIsNamed(t *testing.T) {
 		require.NoError(t, os.WriteFile(to, []byte(moved), 0o600))
 	}
 	dir := filepath.Join(t.TempDir(), "overlay")
-	_, err := twin.Overlay(root, "go9.99", dir)
+	_, err := twin.Overlay(root, "go9.99", dir, twin.Edits())
 	var anchor *twin.AnchorError
 	require.ErrorAs(t, err, &anchor)
 	require.Equal(t, "runtime/proc.go", anchor.File)
