@@ -87,7 +87,8 @@ func (w *world) rough(head []string, body []byte) (codes.Code, string) {
 	s := w.connect("greeter")
 	defer s.Close()
 	a := newAttacker(s)
-	require.NoError(w.t, a.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: a.changed(head), EndHeaders: true}))
+	// Whoever expects something else may have closed already; what counts is what it said.
+	_ = a.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: a.changed(head), EndHeaders: true})
 	_ = a.WriteData(1, true, body)
 	require.NoError(w.t, s.SetReadDeadline(time.Now().Add(10*time.Second)))
 	in := http2.NewFramer(nil, s.in)
