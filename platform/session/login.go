@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -215,9 +216,7 @@ func (s *Sessions) logout(w http.ResponseWriter, r *http.Request) error {
 	if found {
 		if st, _, ok := s.open(sealed); ok {
 			s.recent.over(st.ID)
-			if err := s.provider.revoke(r.Context(), st.Refresh); err != nil {
-				s.cfg.Log.WarnContext(r.Context(), "refresh token not revoked", "error", err)
-			}
+			s.revoke(r.Context(), st)
 			s.cfg.Log.InfoContext(r.Context(), "logged out", "subject", st.Subject)
 		}
 	}
@@ -227,6 +226,16 @@ func (s *Sessions) logout(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// revoke tells the issuer that nobody needs the session's refresh token, whether
+// or not the browser waits.
+func (s *Sessions) revoke(ctx context.Context, st *state) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewWait)
+	defer cancel()
+	if err := s.provider.revoke(ctx, st.Refresh); err != nil {
+		s.cfg.Log.WarnContext(ctx, "refresh token not revoked", "error", err)
+	}
 }
 
 // me tells a page who is logged in. It never tells a token.

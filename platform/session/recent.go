@@ -44,6 +44,7 @@ type renewal struct {
 	done chan struct{}
 	next *state
 	err  error
+	late *state // what came of it when the session had ended meanwhile
 }
 
 func newRecent(room int) *recent {
@@ -105,12 +106,15 @@ func (c *recent) begin(st *state, now time.Time) (mine, others *renewal) {
 	return t.busy, nil
 }
 
-// end notes what a renewal brought.
+// end notes what a renewal brought: nothing, where somebody logged out meanwhile.
 func (c *recent) end(id string, r *renewal, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.at(id)
 	t.busy = nil
+	if r.err == nil && t.ended {
+		r.late, r.next, r.err = r.next, nil, errSessionOver()
+	}
 	if r.err != nil {
 		t.failed = now
 	} else {
@@ -135,9 +139,14 @@ func (s *Sessions) renew(ctx context.Context, st *state) (*state, error) {
 	mine, others := s.recent.begin(st, s.cfg.Now())
 	switch {
 	case mine != nil:
-		defer func() { s.recent.end(st.ID, mine, s.cfg.Now()) }()
-		mine.err = errs.Internal.New("renew a session: it broke off") // for those who wait, should refresh panic
-		mine.next, mine.err = s.refresh(ctx, st)
+		func() {
+			defer func() { s.recent.end(st.ID, mine, s.cfg.Now()) }()
+			mine.err = errs.Internal.New("renew a session: it broke off") // for those who wait, should refresh panic
+			mine.next, mine.err = s.refresh(ctx, st)
+		}()
+		if mine.late != nil {
+			s.revoke(ctx, mine.late)
+		}
 		return mine.next, mine.err
 	case others != nil:
 		select {

@@ -112,3 +112,25 @@ func TestASessionThatTheIssuerEndsIsOver(t *testing.T) {
 		require.Equal(t, 1, w.issuer.reused, "it is not asked again")
 	})
 }
+
+// TestALogoutDuringARenewalStands has the issuer answer the renewal after the
+// person has logged out: what it gives is given back, and no cookie tells of it.
+func TestALogoutDuringARenewalStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.logIn()
+		old := *w.cookies["__Host-session"]
+		sleep(5 * time.Minute)
+		w.issuer.hold = make(chan struct{})
+		seen := make(chan string)
+		go func() { seen <- w.token() }()
+		synctest.Wait()
+		require.Equal(t, http.StatusNoContent, w.ask(http.MethodPost, "/auth/logout").Code)
+		close(w.issuer.hold)
+		require.Empty(t, <-seen, "the request goes on as one of nobody")
+		require.Empty(t, w.cookies)
+		require.Equal(t, []string{"refresh-2", "refresh-3"}, w.issuer.revoked)
+		w.cookies[old.Name] = &old
+		require.Empty(t, w.token())
+	})
+}

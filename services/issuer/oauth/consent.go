@@ -100,7 +100,7 @@ func (s *Server) sendCode(w http.ResponseWriter, r *http.Request, a *ask, sessio
 	code := rand.Text() + rand.Text()
 	err := s.store.Put(Codes, hashed(code), Record{
 		Client: a.client.ID, Subject: session.Subject, Scopes: a.scopes, Resources: a.resources, Redirect: a.redirect,
-		Challenge: a.challenge, Nonce: a.nonce, AuthTime: session.AuthTime, Family: rand.Text(), Expires: s.cfg.Now().Add(s.cfg.Code),
+		Challenge: a.challenge, Nonce: a.nonce, AuthTime: session.AuthTime, Login: session.Login, Family: rand.Text(), Expires: s.cfg.Now().Add(s.cfg.Code),
 	})
 	if err != nil {
 		s.sendBack(w, r, a, err)

@@ -161,7 +161,7 @@ func (s *Server) device(w http.ResponseWriter, r *http.Request) {
 		if d.State != Pending {
 			return refuse(invalidGrant, "that was decided before")
 		}
-		d.State, d.Subject, d.AuthTime, d.Family = state, session.Subject, session.AuthTime, rand.Text()
+		d.State, d.Subject, d.AuthTime, d.Login, d.Family = state, session.Subject, session.AuthTime, session.Login, rand.Text()
 		return nil
 	})
 	s.store.Delete(Typed, hashed(plain(f.Get("user_code"))))

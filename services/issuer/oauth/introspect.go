@@ -34,7 +34,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) {
 		answer = introspection{true, "Bearer", found}
 	} else if family, generation, ok := s.openRefresh(f.Get("token")); ok {
 		r, ok := find(s.store, Families, family)
-		if ok && r.Client == c.ID && r.Generation == generation { // whose it is, and nobody else, may ask
+		if _, err := s.person(r); ok && err == nil && r.Client == c.ID && r.Generation == generation { // whose it is, and nobody else, may ask
 			answer = introspection{true, "", &claims{Issuer: s.cfg.Issuer, Subject: r.Subject, Client: r.Client,
 				Scope: strings.Join(r.Scopes, " "), Expires: r.Expires.Unix()}}
 		}

@@ -18,13 +18,16 @@ import (
 const cookieName = "__Host-issuer"
 
 // visitor is the value of a browser's cookie, and whether somebody is logged in
-// with it.
+// with it. A session ends when its person is gone or has another password.
 func (s *Server) visitor(r *http.Request) (cookie string, session Record, in bool) {
 	c, err := r.Cookie(cookieName)
 	if err != nil || len(c.Value) != len(rand.Text()) {
 		return "", Record{}, false
 	}
-	session, in = find(s.store, Sessions, hashed(c.Value))
+	if session, in = find(s.store, Sessions, hashed(c.Value)); in {
+		_, err = s.person(session)
+		in = err == nil
+	}
 	return c.Value, session, in
 }
 
@@ -137,7 +140,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, cookie string, f 
 		return err
 	}
 	fresh := rand.Text()
-	if err := s.store.Put(Sessions, hashed(fresh), Record{Subject: user.Subject, AuthTime: now, Expires: now.Add(s.cfg.Session)}); err != nil {
+	if err := s.store.Put(Sessions, hashed(fresh), Record{Subject: user.Subject, AuthTime: now, Login: hashed(user.Password), Expires: now.Add(s.cfg.Session)}); err != nil {
 		return err
 	}
 	s.store.Delete(Sessions, hashed(cookie))

@@ -41,6 +41,7 @@ type Record struct {
 	Redirect, Challenge string // of an authorization code
 	Nonce               string
 	AuthTime            time.Time // when the person logged in
+	Login               string    // a hash of what the person logged in with
 	Family              string    // tokens that are revoked together
 	Generation          uint64    // of the refresh token that is good
 	State               State

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -76,8 +77,11 @@ func (s *Server) byCode(c *account.Client, f url.Values) (*answer, error) {
 		return nil, refuse(invalidRequest, "want code and code_verifier")
 	}
 	var code Record
-	replayed := refuse(invalidGrant, "the code was used before")
-	err := s.store.Edit(Codes, hashed(f.Get("code")), func(r *Record) error {
+	key, replayed := hashed(f.Get("code")), refuse(invalidGrant, "the code was used before")
+	if err := s.ready(Codes, key); err != nil {
+		return nil, err
+	}
+	err := s.store.Edit(Codes, key, func(r *Record) error {
 		code = *r
 		switch {
 		case r.Client != c.ID:
@@ -111,10 +115,7 @@ func (s *Server) byCode(c *account.Client, f url.Values) (*answer, error) {
 
 // begin gives the first tokens of a grant that a person made.
 func (s *Server) begin(c *account.Client, r Record, f url.Values) (*answer, error) {
-	user, err := s.cfg.Accounts.User(r.Subject)
-	if errs.NotFound.Is(err) {
-		return nil, refuse(invalidGrant, "the user is gone")
-	}
+	user, err := s.person(r)
 	if err != nil {
 		return nil, err
 	}
@@ -137,9 +138,40 @@ func (s *Server) begin(c *account.Client, r Record, f url.Values) (*answer, erro
 	return s.mint(g, refresh)
 }
 
+// person finds who made a grant or has a session: refused where they are gone, or
+// have another password since.
+func (s *Server) person(r Record) (*account.User, error) {
+	user, err := s.cfg.Accounts.User(r.Subject)
+	switch {
+	case errs.NotFound.Is(err):
+		return nil, refuse(invalidGrant, "the user is gone")
+	case err != nil:
+		return nil, err
+	case !same(r.Login, hashed(user.Password)):
+		return nil, refuse(invalidGrant, "the user has another password since")
+	}
+	return user, nil
+}
+
+// ready says whether the person of a record can be looked up at all: where they
+// can't, at the moment, what can be used once must not be used up.
+func (s *Server) ready(kind Kind, key string) error {
+	r, ok := find(s.store, kind, key)
+	if !ok {
+		return nil
+	}
+	_, err := s.person(r)
+	if refused := new(refusal); errors.As(err, &refused) {
+		return nil
+	}
+	return err
+}
+
 // narrow lets a client ask for a token that may less than its grant (RFC 6749
-// section 6, RFC 8707 section 2.2).
+// section 6, RFC 8707 section 2.2). What the client may no longer ask for at all
+// falls out.
 func (s *Server) narrow(g *grant, f url.Values) error {
+	g.Scopes = slices.DeleteFunc(slices.Clone(g.Scopes), func(scope string) bool { return !slices.Contains(g.client.Scopes, scope) })
 	if f.Get("grant_type") == "refresh_token" && f.Get("scope") != "" {
 		asked := strings.Fields(f.Get("scope"))
 		if slices.ContainsFunc(asked, func(scope string) bool { return !slices.Contains(g.Scopes, scope) }) {
@@ -170,6 +202,9 @@ func (s *Server) byRefresh(c *account.Client, f url.Values) (*answer, error) {
 		return nil, refuse(invalidGrant, "the refresh token is not known")
 	}
 	old := refuse(invalidGrant, "the refresh token was used before")
+	if err := s.ready(Families, family); err != nil {
+		return nil, err
+	}
 	var g grant
 	err := s.store.Edit(Families, family, func(r *Record) error {
 		switch {
@@ -197,9 +232,7 @@ func (s *Server) byRefresh(c *account.Client, f url.Values) (*answer, error) {
 	case err != nil:
 		return nil, err
 	}
-	if g.user, err = s.cfg.Accounts.User(g.Subject); errs.NotFound.Is(err) {
-		return nil, refuse(invalidGrant, "the user is gone")
-	} else if err != nil {
+	if g.user, err = s.person(g.Record); err != nil {
 		return nil, err
 	}
 	g.Nonce = "" // of the first ID token alone (OpenID Connect Core section 12.2)
@@ -212,6 +245,9 @@ func (s *Server) byDevice(c *account.Client, f url.Values) (*answer, error) {
 	now := s.cfg.Now()
 	var found Record
 	key, refused := hashed(f.Get("device_code")), error(nil)
+	if err := s.ready(Devices, key); err != nil {
+		return nil, err
+	}
 	err := s.store.Edit(Devices, key, func(r *Record) error {
 		if r.Client != c.ID {
 			return refuse(invalidGrant, "the device code is another client's")

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -34,6 +35,9 @@ const (
 type world struct {
 	t       testing.TB
 	server  *oauth.Server
+	dir     string // of its accounts
+	clients []account.Client
+	users   []account.User
 	ring    *keys.Ring
 	skew    time.Duration // of the issuer's clock
 	cookies map[string]string
@@ -50,21 +54,32 @@ func newWorld(t testing.TB) *world {
 	require.NoError(t, err)
 	all := []string{"read", "write", "openid", "profile", "offline_access"}
 	flows := []string{"authorization_code", "refresh_token", "client_credentials", account.DeviceGrant}
-	accounts, err := account.Open(account.Config{Cost: cheap, PublicURL: base,
-		Clients: []account.Client{
-			{ID: "web", SecretHash: account.HashSecret(secret), Grants: flows, Scopes: all, Redirects: []string{callback}, LogoutRedirects: []string{"https://web.example.com/bye"}, Roles: []string{"robot"}},
-			{ID: "other", SecretHash: account.HashSecret("other"), Grants: flows, Scopes: all, Redirects: []string{callback}},
-			{ID: "native", Grants: []string{"authorization_code", "refresh_token", account.DeviceGrant}, Scopes: all, Redirects: []string{"http://127.0.0.1/cb", "com.example.app:/cb"}},
-			{ID: "machine", SecretHash: account.HashSecret("m"), Grants: []string{"client_credentials"}, Scopes: []string{"read"}},
-		},
-		Users: []account.User{{Name: "ada", Subject: "subject-of-ada", Display: "Ada", Password: hash, Roles: []string{"admin"}}},
-	})
+	w.clients = []account.Client{
+		{ID: "web", SecretHash: account.HashSecret(secret), Grants: flows, Scopes: all, Redirects: []string{callback}, LogoutRedirects: []string{"https://web.example.com/bye"}, Roles: []string{"robot"}},
+		{ID: "other", SecretHash: account.HashSecret("other"), Grants: flows, Scopes: all, Redirects: []string{callback}},
+		{ID: "native", Grants: []string{"authorization_code", "refresh_token", account.DeviceGrant}, Scopes: all, Redirects: []string{"http://127.0.0.1/cb", "com.example.app:/cb"}},
+		{ID: "machine", SecretHash: account.HashSecret("m"), Grants: []string{"client_credentials"}, Scopes: []string{"read"}},
+	}
+	w.users = []account.User{{Name: "ada", Subject: "subject-of-ada", Display: "Ada", Password: hash, Roles: []string{"admin"}}}
+	w.dir = t.TempDir()
+	w.edited()
+	accounts, err := account.Open(account.Config{Cost: cheap, PublicURL: base, Dir: w.dir})
 	require.NoError(t, err)
 	w.ring, err = keys.New(keys.Config{Now: now})
 	require.NoError(t, err)
 	w.server, err = oauth.New(oauth.Config{Issuer: base, Accounts: accounts, Keys: w.ring, Now: now})
 	require.NoError(t, err)
 	return w
+}
+
+// edited writes the accounts down as they are now.
+func (w *world) edited() {
+	w.t.Helper()
+	for name, list := range map[string]any{"clients.json": w.clients, "users.json": w.users} {
+		data, err := json.Marshal(list)
+		require.NoError(w.t, err)
+		require.NoError(w.t, account.WritePrivate(filepath.Join(w.dir, name), data))
+	}
 }
 
 // RoundTrip has a client of net/http ask the server in this process.
