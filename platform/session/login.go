@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -205,7 +206,9 @@ func (s *Sessions) begun(w http.ResponseWriter, r *http.Request, id string) (*lo
 	return l, nil
 }
 
-// logout ends the session here and at the issuer. A browser without one is
+// logout ends the session here, and has the issuer forget its refresh token. A
+// person goes on to the issuer's page for ending the session there: else whoever
+// has the browser next gets in without a password. A browser without a session is
 // logged out already.
 func (s *Sessions) logout(w http.ResponseWriter, r *http.Request) error {
 	if err := s.ours(r); err != nil {
@@ -221,7 +224,8 @@ func (s *Sessions) logout(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if page(r) {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+		home := strings.TrimSuffix(s.cfg.RedirectURL, prefix+"callback") + "/"
+		http.Redirect(w, r, cmp.Or(s.provider.farewell(r.Context(), home), "/"), http.StatusSeeOther) //nolint:gosec // the issuer's own page, or ours
 		return nil
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -45,6 +45,7 @@ type metadata struct {
 	Authorize  string   `json:"authorization_endpoint"`
 	Token      string   `json:"token_endpoint"`
 	Revoke     string   `json:"revocation_endpoint"`
+	Logout     string   `json:"end_session_endpoint"`
 	Keys       string   `json:"jwks_uri"`
 	SaysIssuer bool     `json:"authorization_response_iss_parameter_supported"`
 	Methods    []string `json:"token_endpoint_auth_methods_supported"`
@@ -132,8 +133,10 @@ func (p *provider) discover(ctx context.Context) (*metadata, error) {
 		return nil, away(errors.New("its metadata is another issuer's"))
 	}
 	addresses := []string{m.Authorize, m.Token, m.Keys}
-	if m.Revoke != "" {
-		addresses = append(addresses, m.Revoke)
+	for _, address := range []string{m.Revoke, m.Logout} {
+		if address != "" {
+			addresses = append(addresses, address)
+		}
 	}
 	for _, address := range addresses {
 		u, err := url.Parse(address)
@@ -240,6 +243,25 @@ func (p *provider) revoke(ctx context.Context, token string) error {
 		err = away(errors.New("its revocation endpoint answered " + http.StatusText(code)))
 	}
 	return err
+}
+
+// farewell is the issuer's page where a person logs out there too, and comes back
+// from to the page of that address (OpenID Connect RP-Initiated Logout 1.0 §2);
+// empty: there is none.
+func (p *provider) farewell(ctx context.Context, back string) string {
+	m, err := p.metadata(ctx)
+	if err != nil || m.Logout == "" {
+		return ""
+	}
+	to, err := url.Parse(m.Logout)
+	if err != nil {
+		return ""
+	}
+	q := to.Query()
+	q.Set("client_id", p.cfg.ClientID)
+	q.Set("post_logout_redirect_uri", back)
+	to.RawQuery = q.Encode()
+	return to.String()
 }
 
 // post sends a form as our client (RFC 6749 §2.3.1), by HTTP Basic where the

@@ -196,7 +196,20 @@ func TestALogoutEndsTheSessionForThoseWhoKeptTheCookieToo(t *testing.T) {
 	w.cookies[kept.Name] = &kept
 	require.Empty(t, w.token())
 	w.header.Set("Accept", "text/html")
-	require.Equal(t, http.StatusSeeOther, w.ask(http.MethodPost, "/auth/logout").Code)
+	page := w.ask(http.MethodPost, "/auth/logout")
+	require.Equal(t, http.StatusSeeOther, page.Code)
+	require.Equal(t, "/", page.Header().Get("Location"), "the issuer has no page for that")
+}
+
+func TestAPersonLogsOutAtTheIssuerToo(t *testing.T) {
+	w := newWorld(t)
+	w.issuer.metadata = map[string]any{"end_session_endpoint": issuerURL + "/end?a=b"}
+	w.logIn()
+	w.header.Set("Accept", "text/html")
+	page := w.ask(http.MethodPost, "/auth/logout")
+	require.Equal(t, http.StatusSeeOther, page.Code)
+	require.Equal(t, issuerURL+"/end?a=b&client_id=gateway&post_logout_redirect_uri=https%3A%2F%2Fapp.example.com%2F", page.Header().Get("Location"))
+	require.Empty(t, w.cookies)
 }
 
 func TestALongTokenIsSplitAndATooLongOneRefused(t *testing.T) {
