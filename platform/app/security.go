@@ -33,7 +33,8 @@ type Security struct {
 	Identity identity.Source
 
 	// Intentions says who may call whom. Where they say nothing, or are nil, it
-	// is as the roles say (Role.Callers).
+	// is as the roles say (Role.Callers). An instance serves nobody before it could
+	// read them: one of them may be a no.
 	Intentions intention.Rules
 
 	PublicURL string // of the gateway, as a browser sees it; empty means "http://localhost" and the port of HTTP
@@ -84,6 +85,7 @@ type guard struct {
 	rules    rule.Table
 	audit    *audit.Log
 	table    atomic.Pointer[intention.Table] // nil: nothing is known yet
+	unread   atomic.Pointer[error]           // why the table can't be read; nil: it was not tried, or can
 }
 
 // newGuard makes the instance's guard. It knows no method yet.
@@ -123,7 +125,7 @@ func (g *guard) run(ctx context.Context, task func(string, func() error)) {
 	task("hold a certificate", func() error { return g.workload.Run(ctx) })
 	if g.in.asksIssuer() {
 		task("hold the issuer's keys", func() error {
-			if until(ctx, g.ready, func(error) {}) { // the issuer wants to see a certificate
+			if until(ctx, g.workload.Ready, func(error) {}) { // the issuer wants to see a certificate
 				return g.keys.Run(ctx)
 			}
 			return nil
@@ -144,20 +146,39 @@ func (g *guard) follow(tables iter.Seq2[intention.Table, error]) error {
 				g.in.env.Log.Warn("intentions can't be read, keeping those known", slog.Any("error", err))
 			}
 			away = true
+			g.unread.Store(&err)
 			continue
 		}
 		away = false
 		g.table.Store(&table)
+		g.unread.Store(nil)
 	}
 	return nil
 }
 
-// ready says why the instance can't prove who it is yet; nil: it can.
+// ready says why the instance can't prove who it is yet, or can't tell who may
+// call it; nil: it can.
 func (g *guard) ready() error {
 	if g.workload == nil {
 		return nil
 	}
-	return g.workload.Ready()
+	if err := g.workload.Ready(); err != nil {
+		return err
+	}
+	return g.knowsIntentions()
+}
+
+// knowsIntentions says why the intentions are not known yet; nil: they are, or
+// there are none.
+func (g *guard) knowsIntentions() error {
+	if g.in.node.cfg.Security.Intentions == nil || g.table.Load() != nil {
+		return nil
+	}
+	err := errs.Unavailable.New("the intentions are not known yet")
+	if why := g.unread.Load(); why != nil {
+		err = errs.Unavailable.New("%w: %w", err, *why)
+	}
+	return err.Because("INTENTIONS_UNKNOWN")
 }
 
 // waitKeys returns when the keys of the issuer are known, where any are needed,
@@ -223,6 +244,9 @@ func (g *guard) caller(ctx context.Context, r rule.Rule, method string, authoriz
 // admitPeer asks the intentions whether a workload of this role may call the
 // instance, and the role itself where they say nothing.
 func (g *guard) admitPeer(peer string) error {
+	if g.knowsIntentions() != nil {
+		return errs.Unavailable.New("the intentions are not known yet").Because("INTENTIONS_UNKNOWN") // why is in the log
+	}
 	verdict := intention.Unsaid
 	if table := g.table.Load(); table != nil {
 		verdict = table.Decide(peer, g.in.role.Name)

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"iter"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -185,6 +186,54 @@ func TestAnIntentionBitesWithinASecond(t *testing.T) {
 		time.Sleep(time.Second)
 		_, err = as(t, s, ca, "anybody", "front").EmptyCall(good, new(grpc_testing.Empty))
 		require.NoError(t, err)
+	})
+}
+
+// lateRules are intentions that can't be read for a while.
+type lateRules struct {
+	*intention.Memory
+	late time.Duration
+}
+
+func (r lateRules) Watch(ctx context.Context, role string) iter.Seq2[intention.Table, error] {
+	return func(yield func(intention.Table, error) bool) {
+		if !yield(nil, errs.Denied.New("no right to read intentions")) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(r.late):
+		}
+		for table, err := range r.Memory.Watch(ctx, role) {
+			if !yield(table, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestNobodyIsServedBeforeTheIntentionsAreKnown has one of them say no, which
+// must not be missed.
+func TestNobodyIsServedBeforeTheIntentionsAreKnown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var seen atomic.Pointer[auth.Principal]
+		m, ca := newMint(t), identity.NewMemory(identity.MemoryConfig{})
+		began := time.Now()
+		intentions, err := intention.NewMemory(intention.Table{{Source: "door", Destination: "front", Action: intention.Deny}})
+		require.NoError(t, err)
+		s := launch(t, Config{Roles: guarded(m, &seen), Fabric: Memory(), Security: Security{Identity: ca, Intentions: lateRules{intentions, time.Hour}}})
+		time.Sleep(30 * time.Minute)
+		for _, in := range s.instances {
+			serves, text := in.state.ready()
+			require.False(t, serves, "%s", in.role.Name)
+			require.Contains(t, text, "no right to read intentions")
+			require.True(t, errs.Unavailable.Is(in.guard.admitPeer("door")), "nor is one who knows the address let in")
+		}
+		<-s.Started()
+		require.Equal(t, time.Hour, time.Since(began).Round(time.Minute))
+		_, err = as(t, s, ca, "door", "front").EmptyCall(bearing(t, m.token(t, "go")), new(grpc_testing.Empty))
+		require.True(t, errs.Denied.Is(err), "%v", err)
 	})
 }
 

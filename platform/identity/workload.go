@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +37,15 @@ type Workload struct {
 
 	held atomic.Pointer[holding] // nil: none yet
 	last atomic.Pointer[trouble] // why there is nothing new; nil: nothing is wrong
+
+	mu      sync.Mutex
+	offered int         // how many certificates the source has yielded
+	again   *time.Timer // tries the last of them once more; nil: it was taken
 }
+
+// retry is how long after a certificate was refused it is looked at again: it may
+// be this host's clock that was wrong, and a source says a thing once.
+const retry = 10 * time.Second
 
 // A holding is certificates that have been checked.
 type holding struct {
@@ -69,15 +78,42 @@ func (w *Workload) Run(ctx context.Context) error {
 			return errs.Internal.New("register metrics of the identity: %w", err)
 		}
 	}
+	defer w.next()
 	for certs, err := range w.config.Source.Watch(ctx, w.config.Role) {
-		if err == nil {
-			err = w.take(certs)
-		}
 		if err != nil {
 			w.fail(err)
+			continue
 		}
+		w.offer(w.next(), certs)
 	}
 	return nil
+}
+
+// next is the number of what the source yields next. What it yielded before is
+// not tried again.
+func (w *Workload) next() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.offered++
+	if w.again != nil {
+		w.again.Stop()
+		w.again = nil
+	}
+	return w.offered
+}
+
+// offer takes certs, or tries them again later, while they are the newest.
+func (w *Workload) offer(number int, certs Certs) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if number != w.offered {
+		return
+	}
+	w.again = nil
+	if err := w.take(certs); err != nil {
+		w.fail(err)
+		w.again = time.AfterFunc(retry, func() { w.offer(number, certs) })
+	}
 }
 
 // fail keeps what is held, and says so once for each reason.
