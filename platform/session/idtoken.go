@@ -24,7 +24,27 @@ func algorithms() []jose.SignatureAlgorithm {
 	}
 }
 
-type keySet = jose.JSONWebKeySet
+// A keySet is the keys of an issuer that can be read: others are left out (RFC
+// 7517 §5).
+type keySet []jose.JSONWebKey
+
+// UnmarshalJSON reads a JWKS document.
+func (s *keySet) UnmarshalJSON(b []byte) error {
+	var document struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(b, &document); err != nil {
+		return err
+	}
+	*s = nil
+	for _, entry := range document.Keys {
+		var key jose.JSONWebKey
+		if json.Unmarshal(entry, &key) == nil {
+			*s = append(*s, key)
+		}
+	}
+	return nil
+}
 
 // claims are those of an ID token (OpenID Connect Core 1.0 §2).
 type claims struct {
@@ -102,27 +122,35 @@ func (p *provider) signed(ctx context.Context, token *jose.JSONWebSignature) ([]
 	if err != nil {
 		return nil, err
 	}
-	if err := p.take(ctx); err != nil {
+	if err := take(ctx, p.keysTurn); err != nil {
 		return nil, err
 	}
-	defer func() { p.turn <- struct{}{} }()
+	defer func() { p.keysTurn <- struct{}{} }()
 	payload, err := proven(token, p.keys)
-	if err == nil || p.cfg.Now().Sub(p.keysRead) < fetchEvery {
-		return payload, err
+	age := p.cfg.Now().Sub(p.keysRead)
+	if err == nil && age < keysLife {
+		return payload, nil
 	}
-	var keys keySet
-	if err := p.get(ctx, m.Keys, &keys); err != nil {
-		return nil, err
+	if age >= fetchEvery {
+		var keys keySet
+		p.keysErr = p.get(context.WithoutCancel(ctx), m.Keys, &keys) // others wait for it
+		p.keysRead = p.cfg.Now()
+		if p.keysErr == nil {
+			p.keys = keys
+			return proven(token, keys)
+		}
 	}
-	p.keys, p.keysRead = keys, p.cfg.Now()
-	return proven(token, keys)
+	if err != nil && p.keysErr != nil {
+		return nil, p.keysErr
+	}
+	return payload, err
 }
 
 // proven tries the keys that the token may be signed with: of its key id, where
 // it names one, for its algorithm, strong enough, and for signatures.
 func proven(token *jose.JSONWebSignature, keys keySet) ([]byte, error) {
 	header := token.Signatures[0].Protected
-	for _, key := range keys.Keys {
+	for _, key := range keys {
 		if header.KeyID != "" && key.KeyID != header.KeyID || key.Algorithm != "" && key.Algorithm != header.Algorithm ||
 			key.Use != "" && key.Use != "sig" || !key.IsPublic() || !key.Valid() {
 			continue

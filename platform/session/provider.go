@@ -18,6 +18,7 @@ import (
 const (
 	maxDocument  = 1 << 20          // bytes of what an issuer may have us read
 	metadataLife = time.Hour        // until the metadata is read again
+	keysLife     = 10 * time.Minute // until the keys are read again: what one that was taken back may live on
 	fetchEvery   = time.Second      // at most, of one document that is not there
 	providerWait = 10 * time.Second // for one answer
 )
@@ -28,14 +29,16 @@ type provider struct {
 	cfg    Config
 	client http.Client
 	base   *url.URL
-	turn   chan struct{} // holds one token: who has it may read documents
 
-	// What has been read. Who holds the token may change it.
+	turn      chan struct{} // holds one token: who has it may read the metadata, and change what follows
 	about     *metadata
 	aboutRead time.Time
 	aboutErr  error
-	keys      keySet
-	keysRead  time.Time
+
+	keysTurn chan struct{} // likewise
+	keys     keySet
+	keysRead time.Time
+	keysErr  error
 }
 
 // metadata is what is needed of OpenID Connect Discovery 1.0 §3, RFC 8414 and
@@ -77,17 +80,18 @@ func newProvider(cfg Config) (*provider, error) {
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" || base.User != nil || base.RawQuery != "" || base.Fragment != "" {
 		return nil, errs.Invalid.New("sessions: issuer %q: want an http or https URL without query and fragment", cfg.Issuer)
 	}
-	p := &provider{cfg: cfg, client: *cfg.Client, base: base, turn: make(chan struct{}, 1)}
+	p := &provider{cfg: cfg, client: *cfg.Client, base: base, turn: make(chan struct{}, 1), keysTurn: make(chan struct{}, 1)}
 	p.client.Jar = nil
 	p.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	p.turn <- struct{}{}
+	p.keysTurn <- struct{}{}
 	return p, nil
 }
 
-// take waits for the token, which the caller gives back with p.turn <- struct{}{}.
-func (p *provider) take(ctx context.Context) error {
+// take waits for the token of a turn, which the caller gives back.
+func take(ctx context.Context, turn <-chan struct{}) error {
 	select {
-	case <-p.turn:
+	case <-turn:
 		return nil
 	case <-ctx.Done():
 		return away(ctx.Err())
@@ -100,7 +104,7 @@ func away(err error) error {
 
 // metadata is what the provider says of itself.
 func (p *provider) metadata(ctx context.Context) (*metadata, error) {
-	if err := p.take(ctx); err != nil {
+	if err := take(ctx, p.turn); err != nil {
 		return nil, err
 	}
 	defer func() { p.turn <- struct{}{} }()
@@ -112,7 +116,7 @@ func (p *provider) metadata(ctx context.Context) (*metadata, error) {
 		return nil, p.aboutErr
 	}
 	about, err := p.discover(context.WithoutCancel(ctx)) // others wait for it
-	p.aboutRead, p.aboutErr = now, err
+	p.aboutRead, p.aboutErr = p.cfg.Now(), err           // those who wait shall not each find out anew
 	if err == nil {
 		p.about = about
 	}

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -25,7 +26,10 @@ import (
 type fakeIssuer struct {
 	t    testing.TB
 	key  *ecdsa.PrivateKey
-	hold chan struct{} // the token endpoint waits for it; nil: it does not
+	show *ecdsa.PrivateKey // what it publishes instead, as after a theft; nil: key
+	odd  []any             // further entries of its key set
+	mute bool              // it takes requests, and says nothing
+	hold chan struct{}     // the token endpoint waits for it; nil: it does not
 
 	mu        sync.Mutex
 	away      bool
@@ -61,12 +65,16 @@ func (f *fakeIssuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if away {
 		return nil, errors.New("dial 192.0.2.9:443: connection refused")
 	}
+	if f.mute {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
 	w := httptest.NewRecorder()
 	switch r.URL.Path {
 	case "/.well-known/openid-configuration":
 		f.describe(w)
 	case "/keys":
-		f.send(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: f.key.Public(), KeyID: "k1", Use: "sig", Algorithm: "ES256"}}})
+		f.send(w, http.StatusOK, map[string]any{"keys": append(f.odd, jose.JSONWebKey{Key: cmp.Or(f.show, f.key).Public(), KeyID: "k1", Use: "sig", Algorithm: "ES256"})})
 	case "/token":
 		if f.hold != nil {
 			select {

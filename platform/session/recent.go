@@ -131,7 +131,8 @@ func (c *recent) over(id string) {
 	c.at(id).ended = true
 }
 
-// renew gets a new access token for the session, or waits for who does. The
+// renew gets a new access token for the session, or waits for who does, unless
+// the old one lasts: an issuer that is slow shall not hold up a whole page. The
 // issuer is asked to the end, whether or not the browser waits: it has spent the
 // old refresh token by then. The error is of kind Unauthenticated where the
 // session has ended by that, and of kind Unavailable where it may yet go on.
@@ -148,6 +149,8 @@ func (s *Sessions) renew(ctx context.Context, st *state) (*state, error) {
 			s.revoke(ctx, mine.late)
 		}
 		return mine.next, mine.err
+	case others != nil && s.cfg.Now().Before(st.Expiry):
+		return st, nil
 	case others != nil:
 		select {
 		case <-others.done:
