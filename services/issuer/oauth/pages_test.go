@@ -82,24 +82,32 @@ func TestPasswordsCanNotBeTriedForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // time stands still
 		w := newWorld(t)
 		page := w.get("/oauth2/authorize?" + ask().Encode())
-		tries := func(name string) (n int, last answer) {
-			for n = range 100 {
-				w.from = "192.0.2." + strconv.Itoa(n%50)
+		tries := func(name string, addresses int) (n int, last answer) {
+			for n = range 200 {
+				w.from = "192.0.2." + strconv.Itoa(n%addresses)
 				if last = w.submit(page, "username", name, "password", "wrong"); last.status != http.StatusForbidden {
 					return n, last
 				}
 			}
 			return
 		}
-		n, last := tries("ada")
-		require.Equal(t, 10, n, "from wherever")
+		n, last := tries("ada", 1)
+		require.Equal(t, 10, n, "from one address")
 		require.Equal(t, http.StatusTooManyRequests, last.status)
 		seconds, err := strconv.Atoi(last.header.Get("Retry-After"))
 		require.NoError(t, err)
 		require.InDelta(t, 12, seconds, 1)
 		require.Equal(t, http.StatusTooManyRequests, w.submit(page, "username", "ada", "password", password).status)
+		w.from = "203.0.113.1"
+		require.Equal(t, http.StatusSeeOther, w.submit(page, "username", "ada", "password", password).status, "who guesses elsewhere locks nobody out")
+		w.from = "192.0.2.0"
 		w.skew = time.Duration(seconds) * time.Second
+		page = w.get("/oauth2/authorize?" + ask("prompt", "login").Encode())
 		require.Equal(t, http.StatusSeeOther, w.submit(page, "username", "ada", "password", password).status)
+		page = w.get("/oauth2/authorize?" + ask("prompt", "login").Encode())
+		n, last = tries("bob", 50)
+		require.Equal(t, 100, n, "from wherever")
+		require.Equal(t, http.StatusTooManyRequests, last.status)
 
 		w.from = "198.51.100.1"
 		for i := range 31 {
@@ -107,7 +115,7 @@ func TestPasswordsCanNotBeTriedForLong(t *testing.T) {
 		}
 		require.Equal(t, http.StatusTooManyRequests, last.status, "from one address, whoever")
 		for i := range 31 {
-			w.from = "2001:db8::" + strconv.Itoa(i)
+			w.from = "2001:db8:0:" + strconv.Itoa(i) + "::1"
 			last = w.submit(w.get("/oauth2/authorize?"+ask("prompt", "login").Encode()), "username", "another"+strconv.Itoa(i), "password", "wrong")
 		}
 		require.Equal(t, http.StatusTooManyRequests, last.status, "an IPv6 network is one address")

@@ -60,7 +60,10 @@ type Server struct {
 	mux    *http.ServeMux
 	guard  *http.CrossOriginProtection
 
-	byName, byAddress, byClient *limit
+	byName    *limit // tries of a password, from everywhere
+	byGuesser *limit // and from one address: who guesses elsewhere locks nobody out
+	byAddress *limit
+	byClient  *limit
 
 	tokens, refusals *prometheus.CounterVec
 }
@@ -98,7 +101,8 @@ func New(cfg Config) (*Server, error) {
 	_, _ = rand.Read(s.mac) // never fails (crypto/rand)
 	s.memory = NewMemory(cfg.Now, cmp.Or(cfg.Records, 50_000))
 	s.store = s.memory
-	s.byName = newLimit(10, time.Minute/5)
+	s.byName = newLimit(100, 6*time.Second)
+	s.byGuesser = newLimit(10, time.Minute/5)
 	s.byAddress = newLimit(30, time.Second)
 	s.byClient = newLimit(20, time.Second)
 	s.count()
@@ -156,6 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 			s.memory.Sweep()
 			now := s.cfg.Now()
 			s.byName.sweep(now)
+			s.byGuesser.sweep(now)
 			s.byAddress.sweep(now)
 			s.byClient.sweep(now)
 		}
@@ -200,7 +205,7 @@ func (s *Server) seal(parts ...string) string {
 }
 
 // address is who sent a request, as the gateway wrote it down last. An IPv6
-// network of 64 bits is one sender: whoever has one address of it has them all.
+// network of 56 bits is one sender: it is what a household is given (RFC 6177).
 func address(r *http.Request) string {
 	list := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	host := strings.TrimSpace(list[len(list)-1])
@@ -211,7 +216,7 @@ func address(r *http.Request) string {
 	if err != nil || ip.Unmap().Is4() {
 		return host
 	}
-	network, err := ip.WithZone("").Prefix(64)
+	network, err := ip.WithZone("").Prefix(56)
 	if err != nil {
 		return host
 	}

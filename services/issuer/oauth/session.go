@@ -126,6 +126,9 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, cookie string, f 
 	if err := s.byAddress.take(address(r), now); err != nil {
 		return err
 	}
+	if err := s.byGuesser.take(hashed(address(r)+" "+name), now); err != nil {
+		return err
+	}
 	if err := s.byName.take(hashed(name), now); err != nil {
 		return err
 	}
