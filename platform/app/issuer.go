@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -39,10 +40,19 @@ func (c *Config) secure() error {
 			return fmt.Errorf("%s URL: %w", name, err)
 		}
 	}
+	if u, err := url.Parse(s.Issuer); err == nil && u.Scheme == "http" && s.Issuer != s.PublicURL && !s.Insecure && !loopback(u.Hostname()) {
+		return errs.Invalid.New("issuer URL: %q: want https, or a host of this machine: whoever is on the way could send keys of their own", s.Issuer)
+	}
 	if !s.Insecure && s.Identity == nil {
 		s.Identity = identity.NewMemory(identity.MemoryConfig{Now: c.Now})
 	}
 	return nil
+}
+
+// loopback says whether a host is this machine (RFC 6761 section 6.3).
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // checkBase refuses what can't be an issuer's identifier (RFC 8414 section 2).

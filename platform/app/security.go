@@ -38,7 +38,7 @@ type Security struct {
 	Intentions intention.Rules
 
 	PublicURL string // of the gateway, as a browser sees it; empty means "http://localhost" and the port of HTTP
-	Issuer    string // of access tokens, a URL reached by TCP; empty: the role "issuer", under PublicURL
+	Issuer    string // of access tokens, an https URL (http on this machine) reached by TCP; empty: the role "issuer", under PublicURL
 	Audience  string // that a token must name; empty means "app"
 
 	// IssuerDir is where the role issuer keeps its keys, clients and users; empty:

@@ -296,6 +296,16 @@ func TestNewRefusesWhatItCannotRun(t *testing.T) {
 	require.EqualError(t, err, "no role to run")
 	_, err = New(Config{Roles: []Role{serves("a", new(echo))}, Run: map[string]int{"a": 1, "b": 1}})
 	require.EqualError(t, err, `there is no role "b" to run`)
+	roles, one := []Role{serves("a", new(echo))}, map[string]int{"a": 1}
+	for issuer, good := range map[string]bool{
+		"https://id.example.com": true, "http://localhost:8080": true, "http://127.0.0.2:1": true, "http://[::1]:1": true, "http://[::ffff:127.0.0.1]": true,
+		"http://id.example.com": false, "http://10.0.0.1": false, "http://localhost.example.com": false, "https://id.example.com/": false, "ftp://localhost": false,
+	} {
+		_, err = New(Config{Roles: roles, Run: one, Fabric: Memory(), Security: Security{Issuer: issuer}})
+		require.Equal(t, good, err == nil, "%s: %v", issuer, err)
+	}
+	_, err = New(Config{Roles: roles, Run: one, Fabric: Memory(), Security: Security{Issuer: "http://id.example.com", Insecure: true}})
+	require.NoError(t, err, "nothing is believed there anyway")
 }
 
 // mute is a service that registers nothing.

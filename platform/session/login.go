@@ -225,7 +225,7 @@ func (s *Sessions) logout(w http.ResponseWriter, r *http.Request) error {
 	}
 	if page(r) {
 		home := strings.TrimSuffix(s.cfg.RedirectURL, prefix+"callback") + "/"
-		http.Redirect(w, r, cmp.Or(s.provider.farewell(r.Context(), home), "/"), http.StatusSeeOther) //nolint:gosec // the issuer's own page, or ours
+		http.Redirect(w, r, cmp.Or(s.provider.farewell(r.Context(), home), "/"), http.StatusSeeOther)
 		return nil
 	}
 	w.WriteHeader(http.StatusNoContent)
