@@ -170,6 +170,7 @@ func apart(t *testing.T) {
 	args := append([]string{"-test.run=" + strings.Join(parts, "/"), "-test.count=1"}, flag.Args()...)
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...) //nolint:gosec // it is this very program
 	cmd.Env = append(os.Environ(), alone+"=1")
+	defer twin.Tie(cmd)()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

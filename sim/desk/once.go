@@ -112,8 +112,11 @@ func (t *task) hand(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, os.Args[1:]...) //nolint:gosec // Build made it; signals reach both
+	cmd := exec.CommandContext(ctx, path, os.Args[1:]...) //nolint:gosec // Build made it
 	cmd.Env, cmd.Stdout, cmd.Stderr = twin.Env(), t.cmd.OutOrStdout(), t.cmd.ErrOrStderr()
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	defer twin.Tie(cmd)()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the exact twin: %w", err)
 	}
@@ -123,7 +126,10 @@ func (t *task) hand(ctx context.Context) error {
 	defer dog.Stop()
 	err = cmd.Wait()
 	var ended *exec.ExitError
-	if errors.As(err, &ended) {
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("interrupted: nothing is kept of a run that did not end")
+	case errors.As(err, &ended):
 		return &command.EndedError{Code: ended.ExitCode()}
 	}
 	return err

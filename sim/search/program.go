@@ -15,6 +15,7 @@ import (
 
 	"example.com/app/sim"
 	"example.com/app/sim/fault"
+	"example.com/app/sim/twin"
 )
 
 // A Program runs one seed at a time, each in a process of its own: what a
@@ -86,6 +87,7 @@ func (p Program) Run(ctx context.Context, job Job) (Result, error) {
 		defer os.Remove(name)
 		cmd.Args = append(cmd.Args, "--schedule="+name)
 	}
+	defer twin.Tie(cmd)()
 	begin := time.Now()
 	err := cmd.Run()
 	r := Result{Job: job, Took: time.Since(begin)}
