@@ -118,7 +118,7 @@ func (t *task) hand(ctx context.Context) error {
 	cmd.WaitDelay = 5 * time.Second
 	defer twin.Tie(cmd)()
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start the exact twin: %w", err)
+		return spoilt(path, err)
 	}
 	// The twin has no system monitor: one that spins can be stopped from
 	// outside alone.
@@ -129,10 +129,18 @@ func (t *task) hand(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return errors.New("interrupted: nothing is kept of a run that did not end")
-	case errors.As(err, &ended):
+	case errors.As(err, &ended) && ended.Exited():
 		return &command.EndedError{Code: ended.ExitCode()}
+	case err != nil: // as by a signal: it has said nothing
+		return spoilt(path, err)
 	}
-	return err
+	return nil
+}
+
+// spoilt is a twin that does not run, which a disk that was full may be the
+// reason of.
+func spoilt(path string, err error) error {
+	return &command.HintError{Err: fmt.Errorf("run the exact twin: %w", err), Hint: "should its file be spoilt, remove it: " + path}
 }
 
 // twin is the path of the exact twin, built if need be.

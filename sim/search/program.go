@@ -101,6 +101,9 @@ func (p Program) Run(ctx context.Context, job Job) (Result, error) {
 	r.Report = new(sim.Report)
 	if json.Unmarshal(out.Bytes(), r.Report) != nil {
 		r.Report, r.Died = nil, last(said.String())
+		if r.Died == "" && err != nil {
+			r.Died = fmt.Sprintf("%s: %v", p.Path, err)
+		}
 		if within.Err() != nil {
 			r.Died = fmt.Sprintf("it hung, and was asked for its stacks after %v:\n%s", limit, r.Died)
 		}
