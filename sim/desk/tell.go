@@ -31,7 +31,7 @@ func (t *task) tell(r *sim.Report, events []trace.Event, took time.Duration) {
 func (t *task) banner(w io.Writer, r *sim.Report) {
 	v := r.Violations[0]
 	_, _ = fmt.Fprintf(w, "FAIL  %s  seed %d%s  t=%v  %s: %s\n      %s; %s, trace %.8s\n",
-		r.Scenario, r.Seed, also(r), v.At.Round(time.Millisecond), v.Invariant, v.Text, counts(r), engine(r), r.Hash)
+		r.Scenario, r.Seed, also(r), (v.At + r.Up).Round(time.Millisecond), v.Invariant, v.Text, counts(r), engine(r), r.Hash)
 	again := t.again(r)
 	_, _ = fmt.Fprintf(w, "      replay:    %s\n", again)
 	if !r.Exact {
