@@ -135,7 +135,8 @@ func (t *task) reduce(ctx context.Context, p search.Program, r search.Result) er
 	return broken(least.Result)
 }
 
-// compare runs a seed several times, and wants one trace.
+// compare runs a seed several times, each in another environment, and wants one
+// trace.
 func (t *task) compare(ctx context.Context) error {
 	p, err := t.program(ctx)
 	if err != nil {
@@ -150,7 +151,7 @@ func (t *task) compare(ctx context.Context) error {
 	first := ""
 	name := func(i int) string { return filepath.Join(dir, strconv.Itoa(i)+".txt") }
 	for i := range t.verify {
-		run := p
+		run := p.Padded(i * 997)
 		run.Args = append(append([]string{}, p.Args...), "--trace="+name(i))
 		r, err := run.Run(ctx, search.Job{Seed: t.seed, Runtime: t.runtime, Schedule: t.schedule})
 		switch {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,6 +27,13 @@ type Program struct {
 	Args    []string // in front of those that name the seed
 	Env     []string
 	Timeout time.Duration // of a run, by the wall clock; 0 means 2 min
+}
+
+// Padded is the program in an environment that is n bytes larger. What a process
+// was started with moves all that it allocates, and must not matter.
+func (p Program) Padded(n int) Program {
+	p.Env = append(slices.Clone(p.Env), "SIM_PADDING="+strings.Repeat("x", n))
+	return p
 }
 
 // A Job is what a process is asked to run.

@@ -102,7 +102,7 @@ func (s *searching) run(ctx context.Context, p Program, seed uint64) error {
 	}
 	again := s.plan.Paranoid && (seed-s.plan.From)%twice == 0 && r.Report != nil
 	if again {
-		other, err := p.Run(ctx, Job{Seed: seed})
+		other, err := p.Padded(10_000).Run(ctx, Job{Seed: seed})
 		if err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ func Edits() []Edit {
 			"the order of maps, and math/rand/v2, come from one stream of the bubble",
 		}, {
 			"runtime/synctest.go", "\tactive  int // other sources of activity\n",
-			"\tactive  int // other sources of activity\n\tsimRand, simSelect, simQueue, simCrypto uint64\n",
+			"\tactive  int // other sources of activity\n\tsimRand, simSelect, simQueue, simCrypto, simKnown uint64\n",
 			"the streams live in the bubble",
 		}, {
 			"runtime/synctest.go", "\tbubble.now = synctestBaseTime\n", "\tbubble.now = synctestBaseTime\n\tsimInit(bubble)\n",
@@ -60,6 +60,17 @@ func Edits() []Edit {
 			"\t\tpp.runq[t%uint32(len(pp.runq))].set(gp)\n\t\tatomic.StoreRel(&pp.runqtail, t+1) // store-release, makes the item available for consumption\n",
 			"\t\tpp.runq[t%uint32(len(pp.runq))].set(gp)\n\t\tif simShuffle && gp.bubble != nil {\n\t\t\tsimShuffleIn(pp, gp, h, t)\n\t\t}\n\t\tatomic.StoreRel(&pp.runqtail, t+1) // store-release, makes the item available for consumption\n",
 			"not for replay: goroutines run in an order drawn from the seed, so that a search meets more interleavings",
+		}, {
+			"runtime/asm_amd64.s", "TEXT runtime·memhash<ABIInternal>(SB),NOSPLIT,$0-32\n", "TEXT runtime·simMemhash<ABIInternal>(SB),NOSPLIT,$0-32\n",
+			"for the edit after the next",
+		}, {
+			"runtime/asm_amd64.s", "TEXT runtime·memhash64<ABIInternal>(SB),NOSPLIT,$0-24\n", "TEXT runtime·simMemhash64<ABIInternal>(SB),NOSPLIT,$0-24\n",
+			"for the next edit",
+		}, {
+			"runtime/alg.go",
+			"func memhash(p unsafe.Pointer, h, s uintptr) uintptr\n\nfunc memhash32(p unsafe.Pointer, h uintptr) uintptr\n\nfunc memhash64(p unsafe.Pointer, h uintptr) uintptr\n",
+			"func memhash(p unsafe.Pointer, h, s uintptr) uintptr { return simHash(p, h, s) }\n\nfunc memhash32(p unsafe.Pointer, h uintptr) uintptr\n\nfunc memhash64(p unsafe.Pointer, h uintptr) uintptr { return simHash64(p, h) }\n",
+			"maps whose keys are pointers are in the order of where those lie, and that depends on arguments and environment",
 		}, {
 			"crypto/internal/sysrand/rand.go", "func fatal(string)\n",
 			"func fatal(string)\n\n//go:linkname simRead runtime.simRead\nfunc simRead([]byte) bool\n",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,6 +124,74 @@ func TestTheTwinIsBuiltOncePerSource(t *testing.T) {
 	_, err = twin.Build(ctx, cfg)
 	require.Error(t, err)
 	require.True(t, errors.As(err, new(*twin.NoTwinError)))
+}
+
+func TestMapsOfPointersAreInOneOrderWhereverTheHeapLies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it compiles the standard library once")
+	}
+	dir := module(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(`package main
+
+import (
+	"fmt"
+	"os"
+	"sync"
+)
+
+type thing struct {
+	n    int
+	name string
+}
+
+var moved []any // lies where what comes would
+
+func main() {
+	for _, s := range os.Environ() {
+		moved = append(moved, []byte(s), new(thing))
+	}
+	pointers, faces, keys := map[*thing]int{}, map[any]int{}, map[struct { *thing; n int }]int{}
+	var shared sync.Map
+	for i := range 50 {
+		t := &thing{n: i}
+		pointers[t], faces[t], keys[struct { *thing; n int }{t, i}] = i, i, i
+		shared.Store(t, i)
+	}
+	if exact {
+		fmt.Print("exact")
+	}
+	for _, i := range pointers {
+		fmt.Print(" ", i)
+	}
+	for _, i := range faces {
+		fmt.Print(" ", i)
+	}
+	for _, i := range keys {
+		fmt.Print(" ", i)
+	}
+	shared.Range(func(_, i any) bool {
+		fmt.Print(" ", i)
+		return true
+	})
+}
+`), 0o600))
+	path, err := twin.Build(t.Context(), twin.Config{Dir: dir, Cache: t.TempDir()})
+	require.NoError(t, err)
+	first := ""
+	for i := range 20 {
+		cmd := exec.CommandContext(t.Context(), path)
+		cmd.Env = twin.Env()
+		for j := range i {
+			cmd.Env = append(cmd.Env, fmt.Sprintf("PADDING%d=%s", j, strings.Repeat("x", 97*j)))
+		}
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err)
+		if i == 0 {
+			first = string(out)
+		}
+		require.Equal(t, first, string(out), "with %d variables more in the environment", i)
+	}
+	require.Contains(t, first, "exact")
 }
 
 func TestTheTwinRunsOnOneProcessorAndCollectsNothingByItself(t *testing.T) {

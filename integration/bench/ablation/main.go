@@ -1,6 +1,7 @@
 // Command ablation shows what each edit of the exact twin is for: it builds twins
-// that lack one, runs a seed on each again and again beside processes that do
-// nothing but keep the machine busy, and counts how many traces come of it.
+// that lack one, runs a seed on each again and again, in environments of many
+// sizes, beside processes that do nothing but keep the machine busy, and counts how
+// many traces come of it.
 //
 //	go run ./integration/bench/ablation
 //
@@ -19,6 +20,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strconv"
+	"strings"
 
 	"example.com/app/sim/search"
 	"example.com/app/sim/twin"
@@ -44,7 +47,7 @@ type ablation struct {
 	seed        uint64
 	args        []string // of app sim
 	cache       string
-	only        int
+	together    []int // the edits to leave out at once; none: each in turn
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -53,7 +56,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	f.IntVar(&a.runs, "runs", 20, "runs of each twin")
 	f.IntVar(&a.noise, "noise", 2, "processes that spin meanwhile")
 	f.Uint64Var(&a.seed, "seed", 7, "what is run")
-	f.IntVar(&a.only, "only", 0, "number of the one edit to leave out; 0: each in turn, and none")
+	f.Func("without", "`numbers` of edits to leave out at once, as 9 or 11,12,13; default: each in turn, and none", func(list string) error {
+		for number := range strings.SplitSeq(list, ",") {
+			n, err := strconv.Atoi(number)
+			if err != nil || n < 1 || n > len(twin.Edits()) {
+				return fmt.Errorf("%q is no number from 1 to %d", number, len(twin.Edits()))
+			}
+			a.together = append(a.together, n)
+		}
+		return nil
+	})
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -73,27 +85,30 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "| file of Go | line | why | traces of %d runs without it |\n|--|--|--|--|\n", a.runs)
-	for i := range len(twin.Edits()) + 1 {
-		if a.only != 0 && i != a.only {
-			continue
-		}
-		if err := a.without(ctx, i, out); err != nil {
-			return err
-		}
+	if a.together != nil {
+		return a.without(ctx, a.together, out)
 	}
-	return nil
+	err = a.without(ctx, nil, out)
+	for i := 1; i <= len(twin.Edits()) && err == nil; i++ {
+		err = a.without(ctx, []int{i}, out)
+	}
+	return err
 }
 
-// without tries the twin that lacks the edit of that number; 0: none is missing.
-func (a ablation) without(ctx context.Context, number int, out io.Writer) error {
-	edits, row := twin.Edits(), "| | | nothing is left out"
-	if number > 0 {
-		row = edits[number-1].Row()
-		edits = slices.Delete(edits, number-1, number)
+// without tries the twin that lacks the edits of those numbers.
+func (a ablation) without(ctx context.Context, numbers []int, out io.Writer) error {
+	row := "| | | nothing is left out"
+	var edits []twin.Edit
+	for i, e := range twin.Edits() {
+		if slices.Contains(numbers, i+1) {
+			row = e.Row()
+		} else {
+			edits = append(edits, e)
+		}
 	}
 	path, err := twin.Build(ctx, twin.Config{Cache: a.cache, Edits: edits})
 	switch {
-	case err != nil && number == 0, ctx.Err() != nil:
+	case err != nil && numbers == nil, ctx.Err() != nil:
 		return err
 	case err != nil: // others rest on this edit
 		_, err = fmt.Fprintf(out, "%s | does not build |\n", row)
@@ -101,8 +116,8 @@ func (a ablation) without(ctx context.Context, number int, out io.Writer) error 
 	}
 	program := search.Program{Path: path, Args: append([]string{"sim"}, a.args...), Env: twin.Env()}
 	traces := map[string]int{}
-	for range a.runs {
-		r, err := program.Run(ctx, search.Job{Seed: a.seed})
+	for i := range a.runs {
+		r, err := program.Padded(i*997).Run(ctx, search.Job{Seed: a.seed})
 		if err != nil {
 			return err
 		}
