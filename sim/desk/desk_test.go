@@ -224,3 +224,27 @@ func TestRoundKeepsThreeDigits(t *testing.T) {
 		require.Equal(t, want, round(given))
 	}
 }
+
+func TestTheZooTellsWhereATableIsNotItsOwn(t *testing.T) {
+	rows := [][]string{{"`zoo-a`: one", "this holds", "3", "40", "1 of 2", "1s"}, {"`zoo-b`: two", "that holds", "1", "20", "1 of 5", "2s"}}
+	table := markdown(append([][]string{{"bug"}}, rows...))
+	for name, c := range map[string]struct{ text, said, err string }{
+		"it is":              {table, "", ""},
+		"another time":       {strings.ReplaceAll(table, "2s", "9s"), "", ""},
+		"another number":     {strings.ReplaceAll(table, "1 of 5", "2 of 5"), "F has other numbers: `zoo-b`: two | that holds | 1 | 20 | 2 of 5 | 2s; now 1 | 20 | 1 of 5 | 2s\n", ""},
+		"another word":       {strings.ReplaceAll(table, "that", "what"), "", "F has another table:\nit lacks: | `zoo-b`: two | that holds | 1 | 20 | 1 of 5 | 2s |"},
+		"a bug is missing":   {markdown(rows[:1]), "", "F has another table:\nit lacks: | `zoo-b`: two | that holds | 1 | 20 | 1 of 5 | 2s |"},
+		"a bug too many":     {table + "| `zoo-c`: three | 1 |\n", "", "F has another table:\nthere is no such bug: | `zoo-c`: three | 1 |"},
+		"there is no table":  {"", "", "F has another table:\nit lacks: | `zoo-a`: one"},
+		"a row that is none": {strings.ReplaceAll(table, " | 1 of 5 | 2s", ""), "", "it lacks: | `zoo-b`"},
+	} {
+		var said bytes.Buffer
+		err := compare(rows, c.text, "F", &said)
+		require.Equal(t, c.said, said.String(), name)
+		if c.err == "" {
+			require.NoError(t, err, name)
+		} else {
+			require.ErrorContains(t, err, c.err, name)
+		}
+	}
+}

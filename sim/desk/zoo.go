@@ -2,6 +2,9 @@ package desk
 
 import (
 	"fmt"
+	"io"
+	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +19,7 @@ import (
 
 // zooCommand is `app sim zoo`.
 func zooCommand(sys System) *cobra.Command {
-	seeds, only := 200, ""
+	seeds, only, kept := 200, "", ""
 	cmd := &cobra.Command{
 		Use:   "zoo",
 		Short: "Find the bugs of the zoo, and shrink what finds them",
@@ -45,12 +48,19 @@ Each is a scenario of its own, too: app sim zoo-lost-update --search=100`,
 				rows = append(rows, row)
 			}
 			line.end()
-			_, err = fmt.Fprint(cmd.OutOrStdout(), markdown(rows))
-			return err
+			if _, err = fmt.Fprint(cmd.OutOrStdout(), markdown(rows)); err != nil || kept == "" {
+				return err
+			}
+			text, err := os.ReadFile(kept) //nolint:gosec // the user names it
+			if err != nil {
+				return fmt.Errorf("compare the table with the one kept: %w", err)
+			}
+			return compare(rows[1:], string(text), kept, cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().IntVar(&seeds, "seeds", seeds, "how many seeds are tried for each bug")
 	cmd.Flags().StringVar(&only, "bug", "", "only this one")
+	cmd.Flags().StringVar(&kept, "check", "", "compare with the table that this file holds: the bugs and what they break must be the same; of other numbers it tells")
 	return cmd
 }
 
@@ -95,6 +105,39 @@ func markdown(rows [][]string) string {
 		}
 	}
 	return b.String()
+}
+
+// compare wants the bugs of rows, and no others, in the table that text holds. Its
+// numbers may be old: each change of the source may change some.
+func compare(rows [][]string, text, name string, say io.Writer) error {
+	kept := map[string]string{}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "| `zoo-") {
+			bug, _, _ := strings.Cut(line, "`:")
+			kept[bug] = strings.Trim(line, "| \n")
+		}
+	}
+	var wrong []string
+	for _, row := range rows {
+		line := strings.Join(row, " | ")
+		bug, _, _ := strings.Cut("| "+line, "`:")
+		old := strings.Split(kept[bug], " | ")
+		delete(kept, bug)
+		if len(old) != len(row) || !slices.Equal(old[:2], row[:2]) {
+			wrong = append(wrong, "it lacks: | "+line+" |")
+			continue
+		}
+		if !slices.Equal(old[2:5], row[2:5]) {
+			fmt.Fprintf(say, "%s has other numbers: %s; now %s\n", name, strings.Join(old, " | "), strings.Join(row[2:], " | "))
+		}
+	}
+	for _, bug := range slices.Sorted(maps.Keys(kept)) {
+		wrong = append(wrong, "there is no such bug: | "+kept[bug]+" |")
+	}
+	if wrong != nil {
+		return fmt.Errorf("%s has another table:\n%s", name, strings.Join(wrong, "\n"))
+	}
+	return nil
 }
 
 // withZoo is a system with the scenarios of the zoo, their bugs planted.
