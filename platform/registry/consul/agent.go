@@ -61,7 +61,7 @@ func (a *agent) register(ctx context.Context, sick error) error {
 	}
 	err := a.client.Agent().ServiceRegisterOpts(&s, api.ServiceRegisterOpts{}.WithContext(ctx))
 	if err != nil {
-		return explain("list "+s.ID, err)
+		return Explain("list "+s.ID, err)
 	}
 	return nil
 }
@@ -73,7 +73,7 @@ func (a *agent) beat(ctx context.Context, sick error) error {
 	status, output := verdict(sick)
 	err := a.client.Agent().UpdateTTLOpts(a.check(), output, status, (&api.QueryOptions{}).WithContext(ctx))
 	if err != nil {
-		return explain("list "+a.told.ID, err)
+		return Explain("list "+a.told.ID, err)
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ func (a *agent) known(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, explain("list "+a.told.ID, err)
+		return false, Explain("list "+a.told.ID, err)
 	}
 	return sameService(a.told, s), nil
 }
@@ -114,7 +114,7 @@ func (a *agent) maintenance(ctx context.Context) (string, error) {
 	filter := fmt.Sprintf("CheckID == %q or CheckID == %q", api.ServiceMaintPrefix+a.told.ID, api.NodeMaint)
 	checks, err := a.client.Agent().ChecksWithFilterOpts(filter, opts)
 	if err != nil {
-		return "", explain("list "+a.told.ID, err)
+		return "", Explain("list "+a.told.ID, err)
 	}
 	for _, c := range checks {
 		return "in maintenance: " + c.Notes, nil
@@ -133,7 +133,7 @@ func (a *agent) seen(ctx context.Context) (bool, error) {
 		case ctx.Err() != nil:
 			return false, nil
 		case err != nil:
-			return false, explain("list "+a.told.ID, err)
+			return false, Explain("list "+a.told.ID, err)
 		case len(entries) > 0:
 			return true, nil
 		}
@@ -150,7 +150,7 @@ func (a *agent) sweep(ctx context.Context, in registry.Instance) error {
 	defer cancel()
 	services, err := a.client.Agent().ServicesWithFilterOpts(fmt.Sprintf("Service == %q", in.Role), opts)
 	if err != nil {
-		return explain("list "+in.ID, err)
+		return Explain("list "+in.ID, err)
 	}
 	for _, s := range services {
 		old := instance(in.Role, &api.ServiceEntry{Service: s})
@@ -179,7 +179,7 @@ func (a *agent) deregister(ctx context.Context, id string) error {
 	defer cancel()
 	err := a.client.Agent().ServiceDeregisterOpts(id, (&api.QueryOptions{}).WithContext(ctx))
 	if err != nil && !gone(err) {
-		return explain("deregister "+id, err)
+		return Explain("deregister "+id, err)
 	}
 	return nil
 }

@@ -12,12 +12,17 @@ import (
 	"example.com/app/platform/errs"
 )
 
-// explain names the act that failed and gives the error a kind. Its text stays
-// the same while the reason does: it leaves out port numbers and query strings.
-func explain(act string, err error) error {
+// maxReason is how much of an answer goes into an error, in bytes.
+const maxReason = 512
+
+// Explain names the act that failed, with an error of Consul's client, and gives
+// it a kind. Its text stays the same while the reason does: it leaves out port
+// numbers and query strings; and it is short: the client keeps the whole answer.
+func Explain(act string, err error) error {
 	var status api.StatusError
 	if errors.As(err, &status) {
-		return kindOf(status.Code).New("%s: consul answers %d: %w", act, status.Code, err)
+		status.Body = status.Body[:min(len(status.Body), maxReason)]
+		return kindOf(status.Code).New("%s: consul answers %d: %w", act, status.Code, status)
 	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {

@@ -16,7 +16,7 @@ func (r *Registry) List(ctx context.Context, role string) ([]registry.Listed, er
 	defer r.enter()()
 	entries, _, err := r.client.Health().Service(role, "", false, (&api.QueryOptions{}).WithContext(ctx))
 	if err != nil {
-		return nil, explain("list "+role, err)
+		return nil, Explain("list "+role, err)
 	}
 	var all []registry.Listed
 	for _, e := range entries {

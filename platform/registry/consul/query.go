@@ -63,7 +63,7 @@ func (l *line) put(ctx context.Context, q question) (answer, error) {
 	}
 	entries, meta, err := l.watch.registry.client.Health().Service(role, "", !q.all, opts.WithContext(ctx))
 	if err != nil {
-		return answer{}, explain(act, err)
+		return answer{}, Explain(act, err)
 	}
 	if len(entries) == 0 && meta.ResultsFilteredByACLs {
 		return answer{}, errs.Denied.New("%s: consul hides its instances: the token lacks service:read or node:read", act)
