@@ -51,7 +51,7 @@ Each is a scenario of its own, too: app sim zoo-lost-update --search=100`,
 			if _, err = fmt.Fprint(cmd.OutOrStdout(), markdown(rows)); err != nil || kept == "" {
 				return err
 			}
-			text, err := os.ReadFile(kept) //nolint:gosec // the user names it
+			text, err := os.ReadFile(kept)
 			if err != nil {
 				return fmt.Errorf("compare the table with the one kept: %w", err)
 			}
