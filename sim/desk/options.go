@@ -76,7 +76,7 @@ func (o *options) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.jobs, "jobs", 0, "processes at a time (default one for each processor)")
 	f.BoolVar(&o.shrink, "shrink", false, "take away from a failure all that it does not need")
 	f.StringVar(&o.keep, "keep", "", "write the schedule of the failure to a file")
-	f.IntVar(&o.verify, "verify", 0, "run the seed so many times and compare the traces")
+	f.IntVar(&o.verify, "verify", 0, "run the seed so many times, each in another environment, and compare the traces")
 
 	f.StringArrayVar(&o.traces, "trace", nil, "write what happened: .html is a timeline, .json for ui.perfetto.dev, .md a sequence diagram, .txt all lines (may be repeated)")
 	f.BoolVar(&o.json, "json", false, "print the report as JSON")
