@@ -106,6 +106,10 @@ func find(ctx context.Context, cfg Config) (*build, error) {
 		return nil, errors.New("the working directory is not in the program's source")
 	case b.env.GOVERSION != runtime.Version():
 		return nil, fmt.Errorf("the go command here is %s, this program was built with %s", b.env.GOVERSION, runtime.Version())
+	case b.env.GOOS != runtime.GOOS || b.env.GOARCH != runtime.GOARCH:
+		return nil, fmt.Errorf("the go command is set to build for %s/%s, and this is %s/%s: unset GOOS and GOARCH", b.env.GOOS, b.env.GOARCH, runtime.GOOS, runtime.GOARCH)
+	case b.env.GOARCH != "amd64" && b.env.GOARCH != "arm64":
+		return nil, fmt.Errorf("there is none for %s yet: it changes Go's assembly of amd64 and arm64", b.env.GOARCH)
 	}
 	if b.Cache == "" {
 		dir, err := os.UserCacheDir()

@@ -61,11 +61,17 @@ func Edits() []Edit {
 			"\t\tpp.runq[t%uint32(len(pp.runq))].set(gp)\n\t\tif simShuffle && gp.bubble != nil {\n\t\t\tsimShuffleIn(pp, gp, h, t)\n\t\t}\n\t\tatomic.StoreRel(&pp.runqtail, t+1) // store-release, makes the item available for consumption\n",
 			"not for replay: goroutines run in an order drawn from the seed, so that a search meets more interleavings",
 		}, {
-			"runtime/asm_amd64.s", "TEXT runtime·memhash<ABIInternal>(SB),NOSPLIT,$0-32\n", "TEXT runtime·simMemhash<ABIInternal>(SB),NOSPLIT,$0-32\n",
-			"for the edit after the next",
+			"runtime/asm_amd64.s", "TEXT runtime·memhash<ABIInternal>(SB),", "TEXT runtime·simMemhash<ABIInternal>(SB),",
+			"makes room for the edit of `runtime/alg.go`",
 		}, {
-			"runtime/asm_amd64.s", "TEXT runtime·memhash64<ABIInternal>(SB),NOSPLIT,$0-24\n", "TEXT runtime·simMemhash64<ABIInternal>(SB),NOSPLIT,$0-24\n",
-			"for the next edit",
+			"runtime/asm_amd64.s", "TEXT runtime·memhash64<ABIInternal>(SB),", "TEXT runtime·simMemhash64<ABIInternal>(SB),",
+			"makes room for the edit of `runtime/alg.go`",
+		}, {
+			"runtime/asm_arm64.s", "TEXT runtime·memhash<ABIInternal>(SB),", "TEXT runtime·simMemhash<ABIInternal>(SB),",
+			"makes room for the edit of `runtime/alg.go`",
+		}, {
+			"runtime/asm_arm64.s", "TEXT runtime·memhash64<ABIInternal>(SB),", "TEXT runtime·simMemhash64<ABIInternal>(SB),",
+			"makes room for the edit of `runtime/alg.go`",
 		}, {
 			"runtime/alg.go",
 			"func memhash(p unsafe.Pointer, h, s uintptr) uintptr\n\nfunc memhash32(p unsafe.Pointer, h uintptr) uintptr\n\nfunc memhash64(p unsafe.Pointer, h uintptr) uintptr\n",

@@ -68,6 +68,9 @@ func TestWhereThereIsNoSourceThereIsNoTwin(t *testing.T) {
 	var none *twin.NoTwinError
 	require.ErrorAs(t, err, &none)
 	require.EqualError(t, err, "build the exact twin: the working directory is not in the program's source")
+	t.Setenv("GOOS", "plan9")
+	_, err = twin.Build(t.Context(), twin.Config{Cache: t.TempDir()})
+	require.ErrorContains(t, err, "build the exact twin: the go command is set to build for plan9/")
 	t.Setenv("PATH", t.TempDir())
 	_, err = twin.Build(t.Context(), twin.Config{Cache: t.TempDir()})
 	require.EqualError(t, err, "build the exact twin: there is no go command here, and the twin is built from source")
@@ -124,6 +127,25 @@ func TestTheTwinIsBuiltOncePerSource(t *testing.T) {
 	_, err = twin.Build(ctx, cfg)
 	require.Error(t, err)
 	require.True(t, errors.As(err, new(*twin.NoTwinError)))
+}
+
+func TestTheEditsCompileOnEveryPlatform(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it compiles package runtime three times")
+	}
+	path, err := twin.Overlay(goroot(t), runtime.Version(), t.TempDir(), twin.Edits())
+	require.NoError(t, err)
+	dir := module(t)
+	hashes := "package main\n\nfunc main() { println(exact, len(map[any]int{new(int): 1, exact: 2})) }\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(hashes), 0o600))
+	for _, platform := range []string{"linux/amd64", "linux/arm64", "darwin/arm64"} {
+		goos, goarch, _ := strings.Cut(platform, "/")
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-o="+filepath.Join(t.TempDir(), "small"), "-tags=simexact", "-overlay="+path, ".")
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s: %s", platform, out)
+	}
 }
 
 func TestMapsOfPointersAreInOneOrderWhereverTheHeapLies(t *testing.T) {
