@@ -67,8 +67,12 @@ Each is a scenario of its own, too: app sim zoo-lost-update --search=100`,
 // hunt finds and shrinks one bug, and returns its row of the table.
 func (t *task) hunt(b zoo.Bug, p search.Program, seeds int, line *line) ([]string, error) {
 	ctx, begin := t.cmd.Context(), time.Now()
-	found, progress, err := search.Search(ctx, p, search.Plan{From: 1, Count: seeds, Jobs: t.processes()}, func(p search.Progress, _ search.Result) {
+	asked := map[uint64]int{}
+	found, _, err := search.Search(ctx, p, search.Plan{From: 1, Count: seeds, Jobs: t.processes()}, func(p search.Progress, r search.Result) {
 		line.say(fmt.Sprintf("%s: %d seeds", b.Name, p.Done))
+		if r.Report != nil {
+			asked[r.Seed] = r.Report.Requests
+		}
 	})
 	switch {
 	case err != nil:
@@ -77,6 +81,12 @@ func (t *task) hunt(b zoo.Bug, p search.Program, seeds int, line *line) ([]strin
 		return nil, fmt.Errorf("zoo-%s: not found in %d seeds", b.Name, seeds)
 	case found[0].Invariant() != b.Invariant:
 		return nil, fmt.Errorf("zoo-%s, seed %d: it breaks %q, not %q", b.Name, found[0].Seed, found[0].Invariant(), b.Invariant)
+	}
+	requests := 0
+	for seed, n := range asked {
+		if seed <= found[0].Seed { // another process may have been a seed ahead
+			requests += n
+		}
 	}
 	s, err := b.Scenario(true).WithDefaults(nil)
 	if err != nil {
@@ -90,7 +100,7 @@ func (t *task) hunt(b zoo.Bug, p search.Program, seeds int, line *line) ([]strin
 		return nil, err
 	}
 	return []string{
-		"`zoo-" + b.Name + "`: " + b.Doc, b.Invariant, fmt.Sprint(found[0].Seed), fmt.Sprint(progress.Requests),
+		"`zoo-" + b.Name + "`: " + b.Doc, b.Invariant, fmt.Sprint(found[0].Seed), fmt.Sprint(requests),
 		fmt.Sprintf("%d of %d", len(least.Faults), len(s.Draw(found[0].Seed))), time.Since(begin).Round(100 * time.Millisecond).String(),
 	}, nil
 }

@@ -51,7 +51,7 @@ type ablation struct {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	a := ablation{args: []string{"storm", "--replicas=greeter=40,gateway=4,phrasebook=4,issuer=2", "--rate=200", "--duration=5s"}}
+	a := ablation{args: []string{"storm", "--replicas=greeter=40,gateway=4,phrasebook=5,issuer=1", "--rate=200", "--duration=5s"}}
 	f := flag.NewFlagSet("ablation [-- scenario and flags of app sim]", flag.ContinueOnError)
 	f.IntVar(&a.runs, "runs", 20, "runs of each twin")
 	f.IntVar(&a.noise, "noise", 2, "processes that spin meanwhile")

@@ -26,6 +26,7 @@ func (s *Store) Join(name, address string) {
 			Node: name, CheckID: serf, Name: "Serf Health Status", Status: api.HealthPassing,
 			Output: "Agent alive and reachable", ServiceTags: []string{}, CreateIndex: index, ModifyIndex: index,
 		}},
+		told: toldNothing(),
 	}
 	s.touched.nodes, s.touched.checks = index, index
 	s.tell()
@@ -38,22 +39,20 @@ func (s *Store) Sync(name string, services map[string]*api.AgentService, checks 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n, before := s.nodes[name], s.index
-	for _, id := range sorted(n.services) {
-		if services[id] == nil {
-			s.remove(n, id)
-		}
+	for _, id := range gone(n.services, services) {
+		s.remove(n, id)
 	}
-	for _, id := range sorted(n.checks) {
-		if checks[id] == nil && id != serf {
+	for _, id := range gone(n.checks, checks) {
+		if id != serf {
 			s.drop(n, id)
 		}
 	}
-	for _, id := range sorted(services) {
+	for _, id := range news(services, n.told.services) {
 		if old := n.services[id]; old == nil || !reflect.DeepEqual(stamped(services[id], 0, 0), stamped(old, 0, 0)) {
 			s.put(n, services[id], checks)
 		}
 	}
-	for _, id := range sorted(checks) {
+	for _, id := range news(checks, n.told.checks) {
 		if !sameCheck(n.checks[id], checks[id]) {
 			s.set(n, checks[id], s.next())
 		}
@@ -151,29 +150,32 @@ func (s *Store) exists(name string) bool {
 func (s *Store) Health(service string) ([]*api.ServiceEntry, uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := []*api.ServiceEntry{}
-	for _, name := range sorted(s.nodes) {
-		n := s.nodes[name]
-		for _, id := range sorted(n.services) {
-			if in := n.services[id]; in.Service == service {
-				all = append(all, &api.ServiceEntry{Node: n.Node, Service: in, Checks: n.checksOf(id)})
-			}
+	all, known := s.health[service]
+	if !known {
+		all = []*api.ServiceEntry{}
+		for _, name := range sorted(s.nodes) {
+			all = append(all, s.nodes[name].health(service)...)
 		}
+		s.health[service] = all
 	}
 	return all, s.indexOf(service, true)
 }
 
-// checksOf are those of the node, then those of the service.
-func (n *node) checksOf(id string) api.HealthChecks {
-	checks := api.HealthChecks{}
-	for _, of := range []string{"", id} {
-		for _, check := range sorted(n.checks) {
-			if n.checks[check].ServiceID == of {
-				checks = append(checks, n.checks[check])
-			}
+// health returns the instances on a node: with its own checks, then those of the
+// instance.
+func (n *node) health(service string) []*api.ServiceEntry {
+	checks := map[string]api.HealthChecks{} // by id of the instance
+	for _, id := range sorted(n.checks) {
+		of := n.checks[id].ServiceID
+		checks[of] = append(checks[of], n.checks[id])
+	}
+	var all []*api.ServiceEntry
+	for _, id := range sorted(n.services) {
+		if in := n.services[id]; in.Service == service {
+			all = append(all, &api.ServiceEntry{Node: n.Node, Service: in, Checks: slices.Concat(checks[""], checks[id])})
 		}
 	}
-	return checks
+	return all
 }
 
 // indexOf is the index of an answer about a service. The caller holds s.mu.
@@ -255,6 +257,34 @@ func sameCheck(have, want *api.HealthCheck) bool {
 	c := *have
 	c.CreateIndex, c.ModifyIndex, c.Output = want.CreateIndex, want.ModifyIndex, want.Output
 	return reflect.DeepEqual(&c, want)
+}
+
+// gone are the keys that there are no more, in order.
+func gone[V any](before, now map[string]V) []string {
+	var keys []string
+	for key := range before {
+		if _, there := now[key]; !there {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// news are the keys of what was not told before, in order. Now it is told.
+func news[V any](now, told map[string]*V) []string {
+	for _, key := range gone(told, now) {
+		delete(told, key)
+	}
+	var keys []string
+	for key, v := range now {
+		if told[key] != v {
+			told[key] = v
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -32,6 +32,8 @@ type Store struct {
 	delays   map[string]time.Time // when a key may be locked again
 	sessions map[string]*session
 	made     uint64 // sessions so far
+
+	health map[string][]*api.ServiceEntry // answers of Health since the last change
 }
 
 // tables are the indexes of the last changes of each kind.
@@ -45,6 +47,17 @@ type node struct {
 	*api.Node
 	services map[string]*api.AgentService // by id
 	checks   map[string]*api.HealthCheck  // by id
+	told
+}
+
+// told is what the agent of a node said last. It need not be compared again.
+type told struct {
+	services map[string]*api.AgentService
+	checks   map[string]*api.HealthCheck
+}
+
+func toldNothing() told {
+	return told{map[string]*api.AgentService{}, map[string]*api.HealthCheck{}}
 }
 
 // New returns the state of a datacentre without nodes.
@@ -53,7 +66,7 @@ func New(datacenter string) *Store {
 		datacenter: datacenter, index: 10, changed: make(chan struct{}),
 		nodes: map[string]*node{}, services: map[string]uint64{},
 		keys: map[string]*api.KVPair{}, graves: map[string]uint64{}, delays: map[string]time.Time{},
-		sessions: map[string]*session{},
+		sessions: map[string]*session{}, health: map[string][]*api.ServiceEntry{},
 	}
 }
 
@@ -76,7 +89,7 @@ func (s *Store) Copy() *Store {
 	c := New(s.datacenter)
 	c.index, c.touched, c.made = s.index, s.touched, s.made
 	for name, n := range s.nodes {
-		c.nodes[name] = &node{n.Node, maps.Clone(n.services), maps.Clone(n.checks)}
+		c.nodes[name] = &node{Node: n.Node, services: maps.Clone(n.services), checks: maps.Clone(n.checks), told: toldNothing()}
 	}
 	c.services, c.keys = maps.Clone(s.services), maps.Clone(s.keys)
 	c.graves, c.delays = maps.Clone(s.graves), maps.Clone(s.delays)
@@ -138,6 +151,7 @@ func (s *Store) next() uint64 {
 
 // tell wakes who waits. The caller holds s.mu.
 func (s *Store) tell() {
+	clear(s.health)
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
