@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
 	"html"
 	"io"
 	"net"
@@ -57,6 +58,44 @@ func TestAPersonLogsInAndOut(t *testing.T) {
 		page.send(nil)
 		require.Equal(t, http.StatusUnauthorized, b.visit(greeting).status)
 		require.Contains(t, b.visit("/auth/login").text, `name="password"`, "nobody gets in without it")
+	})
+}
+
+// TestAPersonLetsAProgramIn is told at a terminal, where a program has no
+// browser (RFC 8628), and at the browser of whoever sits there.
+func TestAPersonLetsAProgramIn(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, account.SetPassword(dir, "ada", "analytical engine"))
+	everyWorld(t, func(t *testing.T, w *world) {
+		w.settings(func(cfg *app.Config) { cfg.Security.IssuerDir, cfg.Security.PublicURL = dir, "https://app.example" })
+		w.start("phrasebook-1", "greeter-1", "gateway-1")
+		program, person := newBrowser(w, "https://app.example"), newBrowser(w, "https://app.example")
+		var begun struct {
+			Code string `json:"device_code"`
+			User string `json:"user_code"`
+			At   string `json:"verification_uri"`
+		}
+		answer := program.do(http.MethodPost, "/oauth2/device_authorization", url.Values{"client_id": {"app"}, "scope": {"greetings.read phrases.read"}}, nil)
+		require.NoError(t, json.Unmarshal([]byte(answer.text), &begun), answer.text)
+		require.Equal(t, "https://app.example/oauth2/device", begun.At)
+
+		page := person.visit("/oauth2/device?user_code=" + begun.User)
+		page = page.send(url.Values{"username": {"ada"}, "password": {"analytical engine"}})
+		require.Contains(t, page.text, begun.User, "which the person compares")
+		page.send(url.Values{"decision": {"allow"}})
+
+		var got struct {
+			Token string `json:"access_token"`
+			Scope string
+		}
+		answer = program.do(http.MethodPost, "/oauth2/token", url.Values{
+			"client_id": {"app"}, "grant_type": {account.DeviceGrant}, "device_code": {begun.Code},
+		}, nil)
+		require.NoError(t, json.Unmarshal([]byte(answer.text), &got), answer.text)
+		require.Equal(t, "greetings.read phrases.read", got.Scope)
+		show := http.Header{"Authorization": {"Bearer " + got.Token}}
+		require.Contains(t, program.do(http.MethodGet, "/v1/greetings/Ada", nil, show).text, "Hello, Ada!")
+		require.Equal(t, http.StatusForbidden, program.do(http.MethodPatch, "/v1/languages/en/phrases/greeting", nil, show).status, "it did not ask for that")
 	})
 }
 
